@@ -1,0 +1,817 @@
+/**
+ * Offline-first item stores for web apps, over the REST API they already have.
+ *
+ * Words: a store has two TARGETS, the `transporter` (a server) and the `clientStorage` (a local database). An item has
+ * three keys: `__id` (of this page, made here, never changes), `_id` (of the client storage) and `id` (of the
+ * transporter; made by the server, unless the app gives one). `_id` and `id` are the default names; a schema can rename
+ * them.
+ *
+ * ```js
+ * import init, { Schema, Store, HttpTransporter, IndexedDbClientStorage } from "concordia";
+ *
+ * await init();
+ * const people = new Store({
+ *   schema: new Schema({ properties: { firstName: String, age: Number } }),
+ *   transporter: new HttpTransporter({ baseUrl: "/api", path: "people" }),
+ *   clientStorage: new IndexedDbClientStorage(),
+ * });
+ * await people.onceLoaded();
+ * const ada = people.create({ firstName: "Ada", age: 36 }); // in `people.items` at once
+ * ada.age = 37; // saved, and sent when the server can be reached
+ * await ada.onceSynced();
+ * ```
+ *
+ * Every error that is thrown, and every rejection, is a {@link ConcordiaError} with a stable `code`.
+ */
+
+// Only what says `export` is exported.
+export {};
+
+// -------------------------------------------------------------------------------------------------------------- start
+
+/**
+ * Loads the WebAssembly module. To be awaited once before anything else of the package is constructed; later calls return
+ * the same promise.
+ *
+ * @param input Where the module comes from: a URL, a `Response`, bytes or a compiled module. Default: the file that lies
+ *   beside this one (under Node it is read from disk).
+ * @returns Settles when the package can be used. Rejects when the module cannot be had; a later call then tries again.
+ * @throws {ConcordiaError} Everything else of the package throws `E_NOT_INITIALISED` until the promise has settled.
+ * @example
+ * import init from "concordia";
+ * await init();
+ * @example
+ * // A bundler that hands out asset URLs:
+ * import wasmUrl from "concordia/wasm/concordia_bg.wasm?url";
+ * await init(wasmUrl);
+ */
+export default function init(input?: InitInput | Promise<InitInput>): Promise<void>;
+
+/** What {@link init} takes. */
+export type InitInput = string | URL | Request | Response | BufferSource | WebAssembly.Module;
+
+// ------------------------------------------------------------------------------------------------------------- schema
+
+/**
+ * Marks a property as a key that is text, for instance a UUID.
+ * @example new Schema({ properties: { id: { type: Key, primary: true }, name: String } })
+ */
+export class Key {
+  private constructor();
+  private readonly keyKind: "text";
+}
+
+/**
+ * Marks a property as a key that is a number, for instance an auto-incremented one.
+ * @example new Schema({ properties: { id: { type: NumberKey, primary: true }, name: String } })
+ */
+export class NumberKey {
+  private constructor();
+  private readonly keyKind: "number";
+}
+
+/** Both key types in one object, the name under which harmonized.js exports them. */
+export const customTypes: { readonly Key: typeof Key; readonly NumberKey: typeof NumberKey };
+
+/**
+ * The primary key, or a reference to another item.
+ * @example const id = { type: NumberKey, primary: true, key: "personId", _key: "_personId" };
+ */
+export interface KeyDefinition {
+  readonly type: typeof Key | typeof NumberKey;
+  /** Name of the key (or of the foreign key) on the transporter's side. Default `"id"`. */
+  readonly key?: string;
+  /** Name on the client storage's side. Default `_` + `key`. Must differ from `key`, or `E_SCHEMA` is thrown. */
+  readonly _key?: string;
+  /**
+   * Exactly one property may be primary, or `E_SCHEMA` is thrown; without one,
+   * `{ type: Key, key: "id", _key: "_id", primary: true }` is added.
+   */
+  readonly primary?: boolean;
+  /** A relation: the store whose items this property holds; `"self"`: the store itself; a function for later stores. */
+  readonly ref?: Store<any> | "self" | (() => Store<any>);
+}
+
+/** A value that is no list, no nested object and no key. */
+export interface ValueDefinition {
+  readonly type: StringConstructor | NumberConstructor | BooleanConstructor | DateConstructor;
+  readonly required?: boolean;
+  readonly observable?: boolean;
+  /** The value of an item that is created without one. */
+  readonly default?: unknown;
+}
+
+/** A list. Without `items` its elements can be anything that can be cloned. */
+export interface ListDefinition {
+  readonly type: ArrayConstructor;
+  readonly items?: PropertyDefinition;
+}
+
+/** An object within the item, edited and merged as one value. */
+export interface NestedDefinition {
+  readonly type?: ObjectConstructor;
+  readonly properties: Readonly<Record<string, PropertyDefinition>>;
+}
+
+/**
+ * The type of one property: a constructor, a key type, or an object that says more.
+ * @example
+ * const properties = {
+ *   name: String,
+ *   born: { type: Date },
+ *   tags: { type: Array, items: String },
+ *   address: { properties: { street: String, city: String } },
+ * };
+ */
+export type PropertyDefinition =
+  | StringConstructor
+  | NumberConstructor
+  | BooleanConstructor
+  | DateConstructor
+  | ObjectConstructor
+  | ArrayConstructor
+  | typeof Key
+  | typeof NumberKey
+  | KeyDefinition
+  | ValueDefinition
+  | ListDefinition
+  | NestedDefinition;
+
+/** What a {@link Schema} is made from. At most 128 properties. */
+export interface SchemaDefinition {
+  readonly properties?: Readonly<Record<string, PropertyDefinition>>;
+  /** Names of properties (dot paths allowed) that get an index in memory. */
+  readonly indexes?: readonly string[];
+  /**
+   * Version of the stored shape (default 1), and how to bring older rows and older queued edits to it, one step at a
+   * time: `migrations[2](row)` brings 1 to 2.
+   */
+  readonly version?: number;
+  readonly migrations?: Readonly<Record<number, (row: any) => any>>;
+  /** Any validator that follows Standard Schema (https://standardschema.dev), run on every local edit. */
+  readonly validate?: StandardSchemaV1;
+}
+
+/** The part of Standard Schema, version 1, that is used. */
+export interface StandardSchemaV1 {
+  readonly "~standard": { validate(value: unknown): any };
+}
+
+/** The short form of a schema: the properties alone. */
+export type ShorthandDefinition = Readonly<Record<string, PropertyDefinition>>;
+
+// Carries the type of the values; exists for the compiler only.
+declare const VALUES: unique symbol;
+
+/**
+ * Says which properties the items of a store have, and of which type. A property that is not in the schema is not
+ * taken: not from the app, not from the server.
+ *
+ * Values are typed from the definition: `age: Number` makes `item.age` a `number`.
+ *
+ * @throws {ConcordiaError} `E_NOT_INITIALISED` before `init()` has settled; `E_SCHEMA` for a definition without sense:
+ *   an unknown type, two primary keys, `key` equal to `_key`, two properties of one name.
+ * @example
+ * const person = new Schema({ properties: { firstName: String, age: Number } });
+ * const short = new Schema({ firstName: String, age: Number });
+ */
+export const Schema: SchemaConstructor;
+export interface Schema<D = any> {
+  /** For the compiler only: the type of the values. */
+  readonly [VALUES]: ValuesOf<D>;
+}
+
+/** What `new Schema(…)` takes: a whole definition, or the properties alone. */
+export interface SchemaConstructor {
+  new <const D extends SchemaDefinition>(definition: D): Schema<D>;
+  new <const D extends ShorthandDefinition>(definition: D): Schema<D>;
+  readonly prototype: Schema;
+}
+
+/**
+ * The values of one row as a schema describes it; give it a definition or a schema.
+ * @example
+ * const schema = new Schema({ properties: { firstName: String } });
+ * type Person = ValuesOf<typeof schema>; // { firstName: string; readonly id: string; readonly _id: string }
+ */
+export type ValuesOf<D> = 0 extends 1 & D
+  ? any
+  : D extends Schema<infer E>
+    ? ValuesOf<E>
+    : D extends { readonly properties: infer P }
+      ? RowOf<P>
+      : D extends ShorthandDefinition
+        ? RowOf<D>
+        : never;
+
+/** The type of one property's value. A property that is not `required` can be missing at run time. */
+export type ValueOf<P> = P extends StringConstructor
+  ? string
+  : P extends NumberConstructor
+    ? number
+    : P extends BooleanConstructor
+      ? boolean
+      : P extends DateConstructor
+        ? Date
+        : P extends ArrayConstructor
+          ? unknown[]
+          : P extends ObjectConstructor
+            ? Record<string, unknown>
+            : P extends typeof Key
+              ? string
+              : P extends typeof NumberKey
+                ? number
+                : P extends { readonly ref: infer S }
+                  ? Related<S> | undefined
+                  : P extends { readonly properties: infer Q }
+                    ? { -readonly [K in keyof Q]: ValueOf<Q[K]> }
+                    : P extends { readonly type: ArrayConstructor; readonly items: infer I }
+                      ? Element<I>[]
+                      : P extends { readonly type: infer T }
+                        ? ValueOf<T>
+                        : unknown;
+
+type Related<S> = S extends Store<infer V> ? Item<V> : S extends () => Store<infer V> ? Item<V> : Item<any>;
+type Element<I> = I extends { readonly ref: infer S } ? Related<S> : ValueOf<I>;
+
+type PrimaryNames<P> = { [K in keyof P]: P[K] extends { readonly primary: true } ? K : never }[keyof P];
+type DefaultKey = { readonly type: typeof Key };
+type RowOf<P> = Flat<
+  { -readonly [K in Exclude<keyof P, PrimaryNames<P>>]: ValueOf<P[K]> } & Omit<
+    KeysOf<[PrimaryNames<P>] extends [never] ? DefaultKey : P[PrimaryNames<P>]>,
+    Exclude<keyof P, PrimaryNames<P>>
+  >
+>;
+type Flat<T> = T extends infer U ? { [K in keyof U]: U[K] } : never;
+type KeyNameOf<K> = K extends { readonly key: infer N extends string } ? N : "id";
+type StorageKeyNameOf<K> = K extends { readonly _key: infer N extends string } ? N : `_${KeyNameOf<K>}`;
+type KeysOf<K> = K extends { readonly type: typeof NumberKey }
+  ? { readonly [N in KeyNameOf<K>]: number } & { readonly [N in StorageKeyNameOf<K>]: string | number }
+  : { readonly [N in KeyNameOf<K>]: string } & { readonly [N in StorageKeyNameOf<K>]: string };
+
+// -------------------------------------------------------------------------------------------------------------- store
+
+/** Where a change comes from: the app (`"state"`, the default of every method), the server, or the local database. */
+export type SourceName = "state" | "transporter" | "clientStorage";
+
+/** The sources, as harmonized.js names them. Every method that takes one also takes its plain name. */
+export const SOURCE: { readonly STATE: object; readonly TRANSPORTER: object; readonly CLIENT_STORAGE: object };
+
+/** The targets, as harmonized.js names them. Every method that takes one also takes its plain name. */
+export const TARGET: { readonly TRANSPORTER: object; readonly CLIENT_STORAGE: object };
+
+/** {@link SOURCE} and {@link TARGET} in one object. */
+export const constants: { readonly SOURCE: typeof SOURCE; readonly TARGET: typeof TARGET };
+
+/** A {@link SOURCE}, or its plain name. */
+export type Source = SourceName | object;
+
+/** A {@link TARGET}, or its plain name. */
+export type Target = "transporter" | "clientStorage" | object;
+
+/** What a {@link Store} is made from. `S` is the schema's type. */
+export interface StoreOptions<V = any, S = Schema> {
+  readonly schema: S;
+  /** Default: `new EmptyTransporter()`, that is, there is no server. */
+  readonly transporter?: TransporterLike;
+  /** Default: `new EmptyTransporter()`, that is, there is no local database: `status.durable` is false. */
+  readonly clientStorage?: ClientStorageLike;
+  /** Names the store's rows in client storage; unique in the page. Default: the `path` of the HttpTransporter. */
+  readonly name?: string;
+  readonly options?: {
+    /** Save on every assignment to a property of the schema. Default true. */
+    readonly autoSave?: boolean;
+    /**
+     * What to do when the server holds a newer version of an item that was edited here. Default `"merge"`: field by
+     * field; a field that was edited here keeps the edit.
+     */
+    readonly onConflict?:
+      | "merge"
+      | "local"
+      | "remote"
+      | ((conflict: Conflict<V>) => Partial<V> | "local" | "remote" | Promise<Partial<V> | "local" | "remote">);
+    /** A create whose answer was lost, on a server without idempotency keys: send it again, or ask. Default `"retry"`. */
+    readonly onUncertainCreate?: "retry" | "ask";
+  };
+}
+
+/** The three sides of a merge. */
+export interface Conflict<V = any> {
+  readonly item: Item<V>;
+  /** What the server held when the edit was made. */
+  readonly base: Partial<V>;
+  /** What was edited here. */
+  readonly local: Partial<V>;
+  /** What the server holds now. */
+  readonly remote: Partial<V>;
+  /** The HTTP status that told of the conflict. */
+  readonly status: number;
+}
+
+/**
+ * Items of one kind: kept in memory, in the client storage and on the server, and brought into agreement.
+ *
+ * Construction starts to load: first what is stored here, then what the server holds. An edit shows in `items` at once, is
+ * stored in one transaction with all other edits of its tick, and is sent after that transaction has been committed.
+ *
+ * @throws {ConcordiaError} `E_NOT_INITIALISED` before `init()` has settled; `E_OPTIONS` without a schema, for options
+ *   without sense, or for a name that is taken.
+ * @example
+ * const people = new Store({
+ *   schema: new Schema({ properties: { firstName: String, age: Number } }),
+ *   transporter: new HttpTransporter({ baseUrl: "/api", path: "people" }),
+ *   clientStorage: new IndexedDbClientStorage(),
+ * });
+ */
+export class Store<V = any> {
+  /** The type of the values comes from the schema. */
+  constructor(options: StoreOptions<V, { readonly [VALUES]: V }>);
+  /** With the values' type written out: `new Store<Person>({ … })`. */
+  constructor(options: StoreOptions<V>);
+
+  /** The name under which the rows lie in client storage. */
+  readonly name: string;
+
+  /** All items that are not removed, in a stable order. The same array until something changes. */
+  readonly items: ReadonlyArray<Item<V>>;
+
+  /** Whether {@link Store.onceLoaded} has settled. */
+  readonly loaded: boolean;
+
+  /** As `loaded`. */
+  isLoaded(): boolean;
+
+  /**
+   * Settles when the stored rows and, if the server can be reached, the first fetch are in the store.
+   *
+   * A server that is unreachable or answers with an error does not make it reject when there is a client storage that
+   * could be read: `status.lastError` says what happened.
+   *
+   * @throws {ConcordiaError} Rejects with the fetch's error when nothing could be loaded from anywhere, and with `E_CLOSED`
+   *   when the store is closed before.
+   * @example
+   * await people.onceLoaded();
+   * console.log(people.items.length, people.status.connection);
+   */
+  onceLoaded(): Promise<void>;
+
+  /**
+   * Makes an item. It is in `items` on return.
+   *
+   * @param values The item's values; what is not in the schema is not taken.
+   * @param source `"state"` (default): a new item, to be stored and sent. `"transporter"`: a row that the server
+   *   already holds. `"clientStorage"`: a row that is already stored.
+   * @throws {ConcordiaError} `E_TYPE` for a value of a wrong type, `E_NOT_CLONEABLE` for one that cannot be kept (a function, a
+   *   cycle), `E_UNSAFE_ID` for an id of `""`, `"."` or `".."`, `E_CLOSED` after `close()`. The store is then unchanged.
+   * @example const ada = people.create({ firstName: "Ada", age: 36 });
+   */
+  create(values: Partial<V>, source?: Source): Item<V>;
+
+  /**
+   * All items whose properties equal those given, or for which the function returns true; in the order of `items`.
+   * @example people.find({ firstName: "Ada" });
+   * @example people.find((person) => person.age >= 18);
+   */
+  find(match: Partial<V> | ((item: Item<V>) => boolean)): Item<V>[];
+
+  /** As {@link Store.find}: the first of them, or `undefined`. */
+  findOne(match: Partial<V> | ((item: Item<V>) => boolean)): Item<V> | undefined;
+
+  /**
+   * The item with this key, in constant time; `1` and `"1"` are one key.
+   * @param source `"transporter"` (default): by `id`. `"clientStorage"`: by `_id`.
+   * @example people.findById(7)?.firstName;
+   */
+  findById(key: string | number, source?: Source): Item<V> | undefined;
+
+  /**
+   * The item if it is here; else a new, empty one that is being fetched.
+   * @param key The primary key by its name, for instance `{ id: 7 }`.
+   * @throws {ConcordiaError} `E_NOT_A_KEY` for anything but the primary key, `E_UNSAFE_ID`, `E_CLOSED`.
+   * @example
+   * const person = people.findOneOrFetch({ id: 7 });
+   * person.subscribe(() => show(person));
+   */
+  findOneOrFetch(key: Record<string, string | number>, source?: Source): Item<V>;
+
+  /** A new, empty item with this key, being fetched. Errors as for {@link Store.findOneOrFetch}. */
+  fetchAndCreate(key: Record<string, string | number>, source?: Source): Item<V>;
+
+  /**
+   * Fetches the whole collection and merges it: a property with an edit that the server has not taken keeps the edit.
+   *
+   * @param source `"transporter"` (default) or `"clientStorage"`.
+   * @param args Reach the transporter's `_prepareFetch(...args)`.
+   * @throws {ConcordiaError} Rejects with `E_UNREACHABLE`, `E_TIMEOUT`, `E_SERVER`, `E_UNAUTHORIZED`, `E_BAD_ANSWER`,
+   *   `E_TOO_LARGE`, `E_REJECTED` or `E_NOT_FOUND`; the store keeps what it has.
+   * @example await people.fetch();
+   */
+  fetch(source?: Source, ...args: unknown[]): Promise<void>;
+
+  /**
+   * Calls the listener after every change of the store's items or status.
+   * @returns A function that ends it.
+   * @example
+   * const unsubscribe = people.subscribe(({ added, updated, removed }) => render(people.items));
+   */
+  subscribe(listener: (change: StoreChange<V>) => void): () => void;
+
+  /**
+   * The edits that the server has not taken yet, oldest first, the parked ones included.
+   * @example for (const edit of people.pending()) console.log(edit.action, edit.state, edit.attempts);
+   */
+  pending(): PendingEdit<V>[];
+
+  /** Sends what can be sent now; settles when nothing is left to send or the server is unreachable. */
+  flush(): Promise<void>;
+
+  /** Stops sending; edits go on being stored. `status.connection` is then `"paused"`. */
+  pause(): void;
+
+  /** Sends again, after {@link Store.pause} or after the server asked for credentials. */
+  resume(): void;
+
+  /** How the store is doing. */
+  readonly status: StoreStatus;
+
+  /** Stops work, releases the database, the locks and the listeners. Nothing that is queued is lost. */
+  close(): Promise<void>;
+}
+
+/** How a store is doing. */
+export interface StoreStatus {
+  /**
+   * `"online"`: the last request was answered. `"offline"`: unreachable, being probed. `"held"`: waiting for credentials.
+   * `"paused"`: by `pause()`.
+   */
+  readonly connection: "online" | "offline" | "held" | "paused";
+  /** False when this page could not store: no room, private mode, no client storage. */
+  readonly durable: boolean;
+  /** Why `durable` is false: `E_QUOTA`, `E_STORAGE` or `E_NEWER_VERSION`. */
+  readonly storageError?: ConcordiaError;
+  /** Edits that the server has not taken yet, the parked ones included. */
+  readonly pending: number;
+  /** Edits that the server has refused, kept until `retry()` or `discard()`. */
+  readonly parked: number;
+  /** Whether this tab is the one that sends. */
+  readonly sender: boolean;
+  /** The last thing that went wrong. */
+  readonly lastError?: ConcordiaError;
+}
+
+/** What has changed. */
+export interface StoreChange<V = any> {
+  readonly added: Item<V>[];
+  readonly updated: Item<V>[];
+  readonly removed: Item<V>[];
+  readonly status: StoreStatus;
+}
+
+/** What an edit does. */
+export type Action = "create" | "update" | "delete";
+
+/** An edit that the server has not taken yet. */
+export interface PendingEdit<V = any> {
+  readonly item: Item<V>;
+  readonly action: Action;
+  /** How often it was sent. */
+  readonly attempts: number;
+  /** What `Idempotency-Key` says, a UUID (draft-ietf-httpapi-idempotency-key-header). */
+  readonly idempotencyKey: string;
+  /** `"queued"`: not sent yet. `"sending"`: on its way. `"waiting"`: to be sent again later. `"parked"`: refused. */
+  readonly state: "queued" | "sending" | "waiting" | "parked";
+  /** Why it is parked: the server's status and body (`application/problem+json`, RFC 9457, parsed); kept across reloads. */
+  readonly reason?: {
+    readonly code: ErrorCode;
+    readonly status?: number;
+    readonly body?: unknown;
+    readonly message: string;
+  };
+  /** Sends it again now, after an edit of the item or a change of the server. */
+  retry(): void;
+  /** Gives the edit up: the item goes back to what the server holds, an item that was never created there is removed. */
+  discard(): void;
+}
+
+// --------------------------------------------------------------------------------------------------------------- item
+
+/** An item: its properties are plain properties, `item.age`, `item.age = 33`. */
+export type Item<V = any> = V & ItemMethods<V>;
+
+/** What every item has besides its properties. */
+export interface ItemMethods<V = any> {
+  /** The key of this page; never changes, is never used again. */
+  readonly __id: string;
+  readonly removed: boolean;
+  /** Whether the last edit is committed in client storage. */
+  readonly stored: boolean;
+  /** Whether the server has taken the last edit. */
+  readonly synced: boolean;
+  /** Why the last edit is parked, if it is. */
+  readonly error?: ConcordiaError;
+  /** Whether an assignment saves. Default: the store's option. */
+  autoSave: boolean;
+
+  /**
+   * Sets the values, then saves them as one edit. Without values: saves what was assigned while `autoSave` was off.
+   * @throws {ConcordiaError} `E_TYPE`, `E_NOT_CLONEABLE`, `E_UNSAFE_ID`, `E_REMOVED`, `E_CLOSED`; the item is then
+   *   unchanged.
+   * @example ada.update({ firstName: "Augusta Ada", age: 37 });
+   */
+  update(values?: Partial<V>, source?: Source): this;
+
+  /** Removes the item here at once and, when it can be reached, on the server. */
+  remove(source?: Source): this;
+
+  /** As {@link ItemMethods.remove}. */
+  delete(source?: Source): this;
+
+  /** Asks the server for this item. `args` reach `_prepareFetchOne(item, ...args)`. */
+  fetch(source?: Source, ...args: unknown[]): this;
+
+  /**
+   * Settles when the edits made so far are committed in client storage: they survive a crash.
+   * @throws {ConcordiaError} Rejects with `E_QUOTA` or `E_STORAGE` when they cannot be stored, `E_DISCARDED` or `E_CLOSED`.
+   */
+  onceStored(): Promise<void>;
+
+  /**
+   * Settles when the server has taken the edits made so far.
+   * @throws {ConcordiaError} Rejects with the reason when the edit is parked (`E_REJECTED`, `E_CONFLICT`, `E_NOT_FOUND`,
+   *   `E_GONE_REMOTELY`, `E_UNCERTAIN`, `E_TOO_LARGE`, `E_BAD_ANSWER`), with `E_DISCARDED` or `E_CLOSED`.
+   */
+  onceSynced(): Promise<void>;
+
+  /** Settles when the item has its key for that target, so that other items can refer to it. */
+  onceReadyFor(target: Target): Promise<void>;
+
+  /** Whether the item has its key for that target. */
+  isReadyFor(target: Target): boolean;
+
+  /** Calls the listener after every change of this item; returns a function that ends it. */
+  subscribe(listener: (item: Item<V>) => void): () => void;
+
+  /** The item's values and keys as a plain object of its own. */
+  toJSON(): V;
+}
+
+// --------------------------------------------------------------------------------- transporters and client storages
+
+/** What a transporter, a client storage or a middleware is told about the edit that it handles. */
+export interface PushQueueItem {
+  readonly action: Action;
+  /** The row, or what of it was edited. */
+  readonly payload: any;
+  readonly __id: string;
+  readonly _id?: string | number;
+  readonly id?: string | number;
+}
+
+/**
+ * A transporter: any object with these methods. `_prepare*` make the request options, the `send` middleware may change them,
+ * then the matching method is called with them. `_initialFetch` and the `_prepare*` of fetches are optional; default:
+ * those of `_fetch`.
+ */
+export interface TransporterLike {
+  _prepareSend(queueItem: PushQueueItem): any;
+  _send(requestOptions: any): Promise<SendResult> | SendResult;
+  _prepareFetch?(...args: any[]): any;
+  _fetch(requestOptions: any): Promise<FetchResult> | FetchResult;
+  _prepareFetchOne?(itemInformation: string | number | object, ...args: any[]): any;
+  _fetchOne?(requestOptions: any): Promise<FetchOneResult> | FetchOneResult;
+  _prepareInitialFetch?(...args: any[]): any;
+  _initialFetch?(requestOptions: any): Promise<FetchResult> | FetchResult;
+  /** Settles when the endpoint can be reached again. Without it: backoff. */
+  onceAvailable?(): Promise<void>;
+  /** Live changes made elsewhere; returns the unsubscribe function. */
+  _subscribe?(listener: (change: { action: Action; data: any } | "refetch") => void): () => void;
+}
+
+/** The row as the endpoint now holds it (at least its key after a create), or an object that says more. */
+export type SendResult =
+  void | Record<string, unknown> | { data?: Record<string, unknown>; version?: string; res?: unknown; req?: unknown };
+
+/**
+ * An array is the whole collection: what is missing from it was deleted elsewhere. `complete: false`: a part of it, from which no
+ * deletion may be inferred; `deleted`: keys deleted elsewhere; `cursor`: where the next `_fetch` goes on.
+ */
+export type FetchResult =
+  | unknown[]
+  | { data: unknown[]; complete?: boolean; deleted?: (string | number)[]; cursor?: unknown; version?: string };
+
+/** One row; nothing when the endpoint does not have it. */
+export type FetchOneResult =
+  Record<string, unknown> | null | undefined | { data: Record<string, unknown> | null; version?: string };
+
+/** A transporter to a local database. */
+export interface ClientStorageLike extends TransporterLike {
+  /** Marks an item as removed, until the server has deleted it and `_send` is called with `"delete"`. */
+  remove?(queueItem: PushQueueItem): Promise<void> | void;
+}
+
+/** Looks at, and may change, what goes to and comes from an endpoint. Every method may return a promise. */
+export interface Middleware {
+  name?: string;
+  replaces?: string;
+  addItemToQueue?(input: { queueItem: PushQueueItem; queue: PushQueueItem[] }): any;
+  /** `req` is what `_prepare*` returned. Returns the same shape. */
+  send?(input: { action: Action | "fetch" | "fetchOne" | "initialFetch"; req: any; item?: PushQueueItem }): any;
+  receive?(input: { action: string; status?: number; data: any; req: any; res?: any }): any;
+  /** May answer `"retry"` to have the request made again at once, with the `send` middleware run anew. */
+  transmissionError?(input: { action: string; req: any; res?: any; error: any }): any | "retry";
+}
+
+/** What all transporters and client storages have in common; to be extended. */
+export class BaseTransporter implements TransporterLike {
+  /** Shared with the superclass, unless the class has its own: `static middleware = [...Base.middleware]`. */
+  static middleware: Middleware[];
+  static add(middleware: Middleware): void;
+  /** Middleware of this instance alone, run after the class's. */
+  use(middleware: Middleware): this;
+  /** Asks for everything that is queued to be sent. */
+  push(): Promise<void>;
+  /** Asks for what is queued for one item to be sent. */
+  pushOne(__id: string): Promise<void>;
+  _prepareSend(queueItem: PushQueueItem): any;
+  _send(requestOptions: any): any;
+  _prepareFetch(...args: any[]): any;
+  _fetch(requestOptions: any): any;
+  _prepareFetchOne(itemInformation: any, ...args: any[]): any;
+  _fetchOne(requestOptions: any): any;
+  _prepareInitialFetch(...args: any[]): any;
+  _initialFetch(requestOptions: any): any;
+}
+
+/** An end that leads to a server; to be extended. */
+export class Transporter extends BaseTransporter {}
+
+/** An end that leads to a local database; to be extended. */
+export class ClientStorage extends BaseTransporter {
+  /** Marks an item as removed, until the server has deleted it. */
+  remove(queueItem: PushQueueItem): any;
+}
+
+/**
+ * Stands for a target that does not exist: takes everything, holds nothing.
+ * @example new Store({ schema, name: "drafts", clientStorage: new IndexedDbClientStorage() }); // no server
+ */
+export class EmptyTransporter extends BaseTransporter {}
+
+/** What an {@link HttpTransporter} is made from. */
+export interface HttpTransporterOptions {
+  /** Absolute, or relative to the page. Default: `HttpTransporter.baseUrl`. Must be http(s), or `E_OPTIONS` is thrown. */
+  readonly baseUrl?: string;
+  /** The collection: `${baseUrl}/${path}`; an item is at `${baseUrl}/${path}/${id}`, the id percent-encoded. */
+  readonly path: string;
+  /** Sent with every request. A CR or LF in a name or value throws `E_OPTIONS` (RFC 9110 §5.5). */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** As for `fetch`. */
+  readonly credentials?: RequestCredentials;
+  /**
+   * Other methods and addresses. Default: create `POST :basePath`, update `PUT :basePath/:id`, delete
+   * `DELETE :basePath/:id`, fetchOne `GET :basePath/:id`, fetch and initialFetch `GET :basePath`.
+   */
+  readonly methods?: Readonly<Partial<Record<string, { readonly method: string; readonly pathTemplate: string }>>>;
+  /** `"PUT"` sends the whole item, `"PATCH"` only the edited fields (RFC 7396). Default `"PUT"`. */
+  readonly update?: "PUT" | "PATCH";
+  /**
+   * Send `Idempotency-Key` with creates, updates and deletes; a string is another name for the header. Cross-origin it needs
+   * the server's leave (`Access-Control-Allow-Headers`). Default: true within the page's origin, else false.
+   */
+  readonly idempotencyKey?: boolean | string;
+  /** Use `ETag`, `If-Match` and `If-None-Match` when the server gives ETags (RFC 9110 §13). Default true. */
+  readonly conditional?: boolean;
+  /** Fetch only what has changed: name of the query parameter, and where the next cursor is found. */
+  readonly since?: {
+    readonly param: string;
+    readonly from: "Last-Modified" | "ETag" | ((res: Response, body: any) => string | undefined);
+  };
+  /** How to get page after page: `Link: rel="next"` (RFC 8288), or the next page's address by a function. */
+  readonly pages?: "link" | ((res: Response, body: any) => string | undefined);
+  /** Takes the rows out of a body that envelops them, for instance `(body) => body.data`. */
+  readonly rows?: (body: any) => unknown[];
+  /** Milliseconds for one request, body included. Default 30 000. */
+  readonly timeout?: number;
+  /** Address of Server-Sent Events or a WebSocket with changes made elsewhere. */
+  readonly live?:
+    | string
+    | {
+        readonly url: string;
+        readonly parse?: (message: any) => { action: Action; data: any } | "refetch" | undefined;
+      };
+}
+
+/**
+ * Talks JSON with a REST server: create POST, update PUT or PATCH, delete DELETE, fetch GET.
+ *
+ * A redirect is refused, and an answer that is not JSON is not believed: both are how a captive portal looks. Whether the
+ * server can be reached is told by what becomes of the requests; what failed is sent again with backoff, `Retry-After`
+ * (RFC 9110 §10.2.3) is honoured up to an hour.
+ *
+ * @throws {ConcordiaError} `E_NOT_INITIALISED` before `init()` has settled; `E_OPTIONS` for a `baseUrl` that is no http(s)
+ *   address, a missing `path`, a header with CR or LF, a timeout that is no positive number.
+ * @example
+ * new HttpTransporter({ baseUrl: "https://example.org/api", path: "people", headers: { Accept: "application/json" } });
+ */
+export class HttpTransporter extends Transporter {
+  constructor(options: HttpTransporterOptions);
+  /** The `baseUrl` of transporters that are made without one. */
+  static baseUrl?: string;
+  /** Methods and addresses for all transporters, by action. */
+  static methodMap: Map<string, { method: string; pathTemplate: string }>;
+}
+
+/** What an {@link IndexedDbClientStorage} is made from. */
+export interface IndexedDbOptions {
+  /** Name of the database. Default `"concordia"`. Stores share it; adding one needs no upgrade. */
+  readonly database?: string;
+  /** `"strict"` waits until the disk has it, `"relaxed"` until the operating system has it. */
+  readonly durability?: "relaxed" | "strict";
+}
+
+/**
+ * Keeps rows and unsent edits in the browser's IndexedDB. Where that is refused (private mode), the store works in memory and
+ * `status.durable` is false.
+ * @throws {ConcordiaError} `E_NOT_INITIALISED` before `init()` has settled; `E_OPTIONS` for options without sense.
+ * @example new IndexedDbClientStorage({ database: "my-app" });
+ */
+export class IndexedDbClientStorage extends ClientStorage {
+  constructor(options?: IndexedDbOptions);
+}
+
+// ------------------------------------------------------------------------------------------------------------- errors
+
+/**
+ * The stable codes of {@link ConcordiaError}.
+ *
+ * | code | meaning |
+ * | --- | --- |
+ * | `E_NOT_INITIALISED` | The package was used before `init()` had settled. |
+ * | `E_SCHEMA` | A schema definition makes no sense. |
+ * | `E_OPTIONS` | The options of a store, transporter or client storage make no sense. |
+ * | `E_TYPE` | A value does not have the type that the schema gives its property. |
+ * | `E_NOT_CLONEABLE` | A value cannot be kept or sent: a function, a cycle, a symbol. |
+ * | `E_NOT_A_KEY` | Something that is not the primary key was given where a key is needed. |
+ * | `E_UNSAFE_ID` | An id that cannot be made safe in a URL path: empty, `.` or `..`. |
+ * | `E_REMOVED` | The item has been removed and takes no edits. |
+ * | `E_CLOSED` | The store has been closed. |
+ * | `E_DISCARDED` | The edit was given up by `discard()`. |
+ * | `E_UNREACHABLE` | The endpoint could not be reached. |
+ * | `E_TIMEOUT` | The server gave no complete answer within the timeout. |
+ * | `E_SERVER` | The server failed (5xx) or asked to wait. |
+ * | `E_REJECTED` | The server refused the edit; it is kept as parked. |
+ * | `E_CONFLICT` | The server holds something that contradicts the edit; it is kept as parked. |
+ * | `E_NOT_FOUND` | The server does not know the item. |
+ * | `E_GONE_REMOTELY` | The item was deleted elsewhere while it was edited here; the edit is kept as parked. |
+ * | `E_UNCERTAIN` | A create was taken, but the server did not say under which key; the item is kept as parked. |
+ * | `E_UNAUTHORIZED` | The server wants credentials; everything is held. |
+ * | `E_BAD_ANSWER` | The server's answer was not what the schema or the protocol demands. |
+ * | `E_TOO_LARGE` | The answer's body is larger than the cap. |
+ * | `E_QUOTA` | There is no room left in client storage. |
+ * | `E_STORAGE` | Client storage could not be opened, or refused to work. |
+ * | `E_NEWER_VERSION` | The database was made, or is being upgraded, by a newer version of the package. |
+ * | `E_POISONED` | The package's own code failed and has stopped, so that nothing is damaged. Reload the page. |
+ */
+export type ErrorCode =
+  | "E_NOT_INITIALISED"
+  | "E_SCHEMA"
+  | "E_OPTIONS"
+  | "E_TYPE"
+  | "E_NOT_CLONEABLE"
+  | "E_NOT_A_KEY"
+  | "E_UNSAFE_ID"
+  | "E_REMOVED"
+  | "E_CLOSED"
+  | "E_DISCARDED"
+  | "E_UNREACHABLE"
+  | "E_TIMEOUT"
+  | "E_SERVER"
+  | "E_REJECTED"
+  | "E_CONFLICT"
+  | "E_NOT_FOUND"
+  | "E_GONE_REMOTELY"
+  | "E_UNCERTAIN"
+  | "E_UNAUTHORIZED"
+  | "E_BAD_ANSWER"
+  | "E_TOO_LARGE"
+  | "E_QUOTA"
+  | "E_STORAGE"
+  | "E_NEWER_VERSION"
+  | "E_POISONED";
+
+/**
+ * Every error that the package throws or rejects with. The message names the property and says what to do.
+ * @example
+ * try {
+ *   people.create({ age: "old" });
+ * } catch (error) {
+ *   if (error instanceof ConcordiaError && error.code === "E_TYPE") console.warn(error.message);
+ * }
+ */
+export class ConcordiaError extends Error {
+  readonly code: ErrorCode;
+  /** The HTTP status, if a server's answer led to it. */
+  readonly status?: number;
+  /** The body that came with it, at most 64 KiB; parsed if it was JSON. */
+  readonly body?: unknown;
+}

@@ -1,0 +1,209 @@
+//! The engine: decides what is stored, sent, merged and told, and does none of it.
+//!
+//! It is pure: no clock, no randomness, no IO, no JavaScript type, no `async`, no iteration over unordered maps. Everything
+//! that happens is an [`Input`](input::Input), everything to do is a [`Command`](output::Command) that is answered by exactly one
+//! input, everything to tell is in the [`Output`](output::Output). The same seed and the same inputs give the same outputs.
+//!
+//! How to drive it: make one [`Engine`] for a page; hand it each input with the time; carry out the commands of the
+//! output in their order; hand in `TurnEnded` at the end of a turn that asked for it (`end_turn`), and `Woken` at `wake_at`.
+#![forbid(unsafe_code)]
+
+mod arena;
+mod backoff;
+pub mod config;
+mod connectivity;
+pub mod error;
+pub mod id;
+pub mod input;
+mod item;
+pub mod lifecycle;
+mod outbox;
+pub mod outcome;
+pub mod output;
+mod promise;
+mod reconcile;
+pub mod row;
+pub mod schema;
+mod storage;
+mod store;
+pub mod time;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use backoff::retry_after;
+pub use connectivity::Connection;
+pub use item::{Attempt, AttemptState, Edit, Sync};
+pub use view::{EditState, PendingEdit, Status};
+
+use arena::{Items, Stores};
+use backoff::Random;
+use connectivity::Origin;
+use error::Fault;
+use id::{CommandId, ItemId, Seq, StorageId, StoreId};
+use input::Input;
+use outbox::Sent;
+use output::{Changes, Made, Output};
+use promise::Waiter;
+use row::Row;
+use storage::{Batch, Erasure, Storage};
+use time::{Instant, Millis};
+
+/// All stores of one page, and what is under way for them.
+#[derive(Clone, Debug)]
+pub struct Engine<R> {
+    now: Millis,
+    clock: Instant,
+    random: Random,
+    /// Begins every storage key that is made here, so that two pages never make the same.
+    key_prefix: u64,
+    keys_made: u64,
+    next_seq: Seq,
+    next_command: u32,
+    stores: Stores,
+    origins: Vec<Origin>,
+    storages: BTreeMap<StorageId, Storage>,
+    items: Items<R>,
+    dirty: BTreeSet<ItemId>,
+    erased: Vec<Erasure>,
+    batches: BTreeMap<CommandId, Batch>,
+    requests: BTreeMap<CommandId, Sent>,
+    waiters: BTreeMap<ItemId, Vec<Waiter>>,
+    out: Output<R>,
+}
+
+impl<R: Row> Engine<R> {
+    /// An engine without stores. `seed` is the only source of its randomness.
+    #[must_use]
+    pub fn new(seed: [u8; 32]) -> Self {
+        let mut random = Random::new(seed);
+        Self {
+            now: Millis(0),
+            clock: Instant(0),
+            key_prefix: random.safe_integer(),
+            keys_made: 0,
+            random,
+            next_seq: Seq(0),
+            next_command: 0,
+            stores: Stores::new(),
+            origins: Vec::new(),
+            storages: BTreeMap::new(),
+            items: Items::new(),
+            dirty: BTreeSet::new(),
+            erased: Vec::new(),
+            batches: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            out: Output::new(),
+        }
+    }
+
+    /// Takes in one thing that happened at `now`, and says what follows.
+    ///
+    /// # Errors
+    /// What the app asks for may be refused; then nothing has changed. Codes: `E_OPTIONS`, `E_REMOVED`, `E_CLOSED`,
+    /// `E_UNSAFE_ID`, `E_NOT_A_KEY`. What the world answers is never refused.
+    pub fn handle(&mut self, now: Millis, input: Input<R>) -> Result<Output<R>, Fault> {
+        self.now = self.now.max(now);
+        self.clock.0 += 1;
+        match input {
+            Input::Open(options) => self.open(options)?,
+            Input::Create { store, row, key, source } => self.create(store, row, key, source)?,
+            Input::Await { store, row, key } => self.await_item(store, row, key)?,
+            Input::Update { item, row, fields, source } => self.update(item, &row, fields, source)?,
+            Input::Remove { item, source } => self.remove(item, source)?,
+            Input::OnceStored(item, token) => self.once_stored(item, token),
+            Input::OnceSynced(item, token) => self.once_synced(item, token),
+            Input::OnceReady(item, token) => self.once_ready(item, token),
+            Input::OnceLoaded(store, token) => self.once_loaded(store, token),
+            Input::Fetch(store, token) => self.fetch(store, token)?,
+            Input::FetchOne(item) => self.fetch_one(item)?,
+            Input::Flush(store, token) => self.flush(store, token),
+            Input::Retry(item) => self.retry(item),
+            Input::Discard(item) => self.discard(item),
+            Input::Pause(store) => self.pause(store, true),
+            Input::Resume(store) => self.pause(store, false),
+            Input::Close(store, token) => self.close(store, token),
+            Input::TurnEnded => self.run(),
+            Input::Loaded { store, records, problem } => self.loaded(store, records, problem),
+            Input::Persisted(command, result) => self.persisted(command, result),
+            Input::Answered(command, answer) => self.answered(command, &answer),
+            Input::Fetched(command, answer) => self.fetched(command, answer),
+            Input::FetchedOne(command, answer) => self.fetched_one(command, &answer),
+            Input::Woken => self.run(),
+            Input::NetworkHinted => self.hurry(),
+        }
+        Ok(self.finish())
+    }
+
+    /// The app has edited: the rest follows when its turn is over, so that a turn is one batch.
+    const fn end_turn(&mut self) {
+        self.out.end_turn = true;
+    }
+
+    /// Lets everything that is due happen.
+    fn run(&mut self) {
+        self.retry_storages();
+        self.dispatch();
+        self.persist();
+        self.conclude_flushes();
+        self.conclude_closings();
+        let origins = self.origins.iter().filter_map(Origin::wake_at);
+        let storages = self.storages.values().filter_map(|storage| storage.retry_at);
+        self.out.wake_at = origins.chain(storages).min();
+    }
+
+    fn finish(&mut self) -> Output<R> {
+        let next = Output { wake_at: self.out.wake_at, ..Output::new() };
+        let mut out = std::mem::replace(&mut self.out, next);
+        out.changes.iter_mut().for_each(Changes::tidy);
+        out
+    }
+
+    const fn next_command(&mut self) -> CommandId {
+        self.next_command = self.next_command.wrapping_add(1);
+        CommandId(self.next_command)
+    }
+
+    const fn next_seq(&mut self) -> Seq {
+        self.next_seq.0 += 1;
+        self.next_seq
+    }
+
+    /// The list of what changed in a store.
+    fn changes(&mut self, store: StoreId) -> &mut Changes {
+        let list = &mut self.out.changes;
+        let place = list.iter().position(|changes| changes.store == store).unwrap_or_else(|| {
+            list.push(Changes { store, added: Vec::new(), updated: Vec::new(), removed: Vec::new() });
+            list.len() - 1
+        });
+        &mut list[place]
+    }
+}
+
+impl<R> Output<R> {
+    const fn new() -> Self {
+        Self {
+            commands: Vec::new(),
+            changes: Vec::new(),
+            settled: Vec::new(),
+            made: Made::Nothing,
+            end_turn: false,
+            wake_at: None,
+        }
+    }
+}
+
+impl Changes {
+    /// Each item once: one that came or went is not also listed as changed.
+    fn tidy(&mut self) {
+        if self.updated.len() > 1 {
+            self.updated.sort_unstable();
+            self.updated.dedup();
+        }
+        if !self.updated.is_empty() && !(self.added.is_empty() && self.removed.is_empty()) {
+            let told: BTreeSet<ItemId> = self.added.iter().chain(&self.removed).copied().collect();
+            self.updated.retain(|id| !told.contains(id));
+        }
+    }
+}

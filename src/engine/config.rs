@@ -1,0 +1,22 @@
+//! The numbers that decide how patient the engine is, each with its reason.
+
+use super::time::Millis;
+
+/// Requests at once for each origin: what browsers allow over HTTP/1.1, and polite over HTTP/2.
+pub const MAX_REQUESTS: usize = 6;
+/// The first backoff span; doubled with each attempt.
+pub const BACKOFF_BASE: Millis = Millis(500);
+/// The longest backoff: somebody who looks at the page sees it recover within a minute.
+pub const BACKOFF_CAP: Millis = Millis(60_000);
+/// The longest backoff for one address that fails while the rest of its origin answers.
+pub const BLOCKED_CAP: Millis = Millis(600_000);
+/// How often an address must fail on a reachable origin until it counts as blocked.
+pub const BLOCKED_AFTER: u32 = 3;
+/// The longest `Retry-After` that is honoured.
+pub const RETRY_AFTER_CAP: Millis = Millis(3_600_000);
+/// Requests in an outage that are free; after them one every `OUTAGE_SPACING`.
+pub const OUTAGE_FREE: u64 = 8;
+/// The least span between requests of a long outage.
+pub const OUTAGE_SPACING: Millis = Millis(5_000);
+/// How often an aborted batch is written again at once, before client storage counts as failed.
+pub const BATCH_TRIES: u32 = 3;

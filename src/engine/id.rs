@@ -1,0 +1,88 @@
+//! The names of things: stores, items, commands, promises, keys.
+
+use std::{fmt, rc::Rc};
+
+macro_rules! ids {
+    ($($(#[doc = $doc:literal])+ $name:ident($inner:ty),)+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+            pub struct $name(pub $inner);
+        )+
+    };
+}
+
+ids! {
+    /// A store of this page, in the order in which the stores were opened.
+    StoreId(u16),
+    /// A client storage of this page; several stores may share one, and then share its transactions.
+    StorageId(u16),
+    /// The runtime key `__id` of an item: never changes, never used again.
+    ItemId(u32),
+    /// A command that the shell was asked to carry out, and will answer exactly once.
+    CommandId(u32),
+    /// A promise that a page waits for.
+    Token(u32),
+    /// The place of an edit in the order in which edits were made on this device.
+    Seq(u64),
+    /// The key that a server can tell a repeated request by.
+    IdempotencyKey(u128),
+}
+
+impl fmt::Display for IdempotencyKey {
+    /// As a UUID (RFC 9562), the form that servers expect in `Idempotency-Key`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&uuid::Uuid::from_u128(self.0), f)
+    }
+}
+
+impl IdempotencyKey {
+    /// Reads what `Display` writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        uuid::Uuid::try_parse(text).ok().map(|uuid| Self(uuid.as_u128()))
+    }
+}
+
+/// The key of an item for one target. Compared as text, so `1` and `"1"` are one key; whether it was a number is kept,
+/// because a server that said `1` wants to read `1` again.
+#[derive(Clone, Debug)]
+pub struct Key {
+    text: Rc<str>,
+    /// Whether the key is a JavaScript number.
+    pub numeric: bool,
+}
+
+impl Key {
+    /// A key with this text.
+    #[must_use]
+    pub fn new(text: &str, numeric: bool) -> Self {
+        Self { text: text.into(), numeric }
+    }
+
+    /// The text by which it is compared and put into a URL.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}

@@ -1,0 +1,151 @@
+//! Everything that can happen, as one list. What the app asks for is an imperative, what the world answers a participle.
+
+use super::{
+    error::{Fault, StorageFailure},
+    id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
+    item::Sync,
+    outcome::Answer,
+    row::{FieldSet, RemoteRow},
+};
+
+/// Where values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The app: they are an edit.
+    State,
+    /// The server: they are what it holds.
+    Transporter,
+}
+
+/// How a store is to be kept.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Names the rows in client storage; unique in the page.
+    pub name: String,
+    /// The scheme, host and port that its requests go to; nothing for a store without a transporter.
+    pub origin: Option<String>,
+    /// Its client storage; nothing for a store without one.
+    pub storage: Option<StorageId>,
+    /// The number of its fields.
+    pub fields: usize,
+    /// Whether updates send only the edited fields.
+    pub patches: bool,
+    /// Whether keys for client storage are made as numbers.
+    pub numeric_storage_key: bool,
+}
+
+/// One thing that happened. `R` is the row, see [`Row`](super::row::Row).
+#[derive(Clone, Debug)]
+pub enum Input<R> {
+    /// The app made a store.
+    Open(StoreOptions),
+    /// The app made an item.
+    Create {
+        /// In this store.
+        store: StoreId,
+        /// Its values.
+        row: R,
+        /// Its key on the server, if the app chose it (or `source` is the server).
+        key: Option<Key>,
+        /// Where the values come from.
+        source: Source,
+    },
+    /// The app asked for the item with this key, which is not here: an empty one is made and fetched.
+    Await {
+        /// In this store.
+        store: StoreId,
+        /// Its empty values.
+        row: R,
+        /// Its key on the server.
+        key: Key,
+    },
+    /// The app changed values of an item.
+    Update {
+        /// The item.
+        item: ItemId,
+        /// The new values.
+        row: R,
+        /// The fields that `row` speaks of.
+        fields: FieldSet,
+        /// Where the values come from.
+        source: Source,
+    },
+    /// The app removed an item.
+    Remove {
+        /// The item.
+        item: ItemId,
+        /// `Transporter`: it was removed there.
+        source: Source,
+    },
+    /// The app waits until the item's edits so far are committed.
+    OnceStored(ItemId, Token),
+    /// The app waits until the item's edits so far are taken by the server.
+    OnceSynced(ItemId, Token),
+    /// The app waits until the item has its server key.
+    OnceReady(ItemId, Token),
+    /// The app waits until the store is loaded.
+    OnceLoaded(StoreId, Token),
+    /// The app asks for the whole collection.
+    Fetch(StoreId, Token),
+    /// The app asks for one item anew.
+    FetchOne(ItemId),
+    /// The app asks to send what can be sent.
+    Flush(StoreId, Token),
+    /// The app sends a parked edit again.
+    Retry(ItemId),
+    /// The app gives up the edits of an item.
+    Discard(ItemId),
+    /// The app stops a store's requests.
+    Pause(StoreId),
+    /// The app lets them go on.
+    Resume(StoreId),
+    /// The app closes a store.
+    Close(StoreId, Token),
+    /// The turn in which the app edited is over.
+    TurnEnded,
+    /// Client storage was read.
+    Loaded {
+        /// Of this store.
+        store: StoreId,
+        /// What was in it.
+        records: Result<Vec<Record<R>>, StorageFailure>,
+        /// Records that could not be read, if any: how many and why.
+        problem: Option<Fault>,
+    },
+    /// A batch was committed, or was not.
+    Persisted(CommandId, Result<(), StorageFailure>),
+    /// A `Send` was answered.
+    Answered(CommandId, Answer<RemoteRow<R>>),
+    /// A `FetchAll` was answered.
+    Fetched(CommandId, Answer<Rows<R>>),
+    /// A `FetchOne` was answered.
+    FetchedOne(CommandId, Answer<RemoteRow<R>>),
+    /// The moment that was asked for has come.
+    Woken,
+    /// The browser thinks that the network is back.
+    NetworkHinted,
+}
+
+/// The rows of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rows<R> {
+    /// Those that make sense.
+    pub rows: Vec<RemoteRow<R>>,
+    /// Whether it is everything there is, so that what is missing was deleted elsewhere.
+    pub complete: bool,
+    /// The rows that were left out, if any: how many and why.
+    pub problem: Option<Fault>,
+}
+
+/// What client storage holds for one item.
+#[derive(Clone, Debug)]
+pub struct Record<R> {
+    /// Its key there.
+    pub storage_key: Key,
+    /// Its key on the server, if it has one.
+    pub remote_key: Option<Key>,
+    /// Its values.
+    pub row: R,
+    /// What is still to be said to the server.
+    pub sync: Option<Box<Sync<R>>>,
+}

@@ -1,0 +1,214 @@
+//! One item: its values, its keys, and what is still to be said to the server about it.
+
+use super::{
+    error::{Code, Fault},
+    id::{CommandId, IdempotencyKey, Key, Seq, StoreId},
+    lifecycle::{Action, Settled},
+    row::{FieldSet, Row},
+    time::{Instant, Millis},
+};
+
+/// An edit that has not been taken by the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edit {
+    /// What it does.
+    pub action: Action,
+    /// The fields that it covers; all of them for a create.
+    pub fields: FieldSet,
+    /// The place of the first edit that went into it.
+    pub first: Seq,
+    /// The place of the last edit that went into it.
+    pub last: Seq,
+    /// Stands for this payload and no other.
+    pub key: IdempotencyKey,
+}
+
+/// An edit that may have reached the server, and is therefore frozen: one key, one payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt<R> {
+    /// The edit.
+    pub edit: Edit,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// The values it was frozen with, once the item's own have moved on.
+    pub frozen: Option<R>,
+    /// Where it is.
+    pub state: AttemptState,
+    /// How often its address failed while its origin was reachable.
+    pub strikes: u32,
+    /// Whether the last time it was sent nothing answered.
+    pub lost: bool,
+}
+
+/// Where an attempt is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttemptState {
+    /// Being written to client storage as this version of the item; leaves, perhaps as a probe, when that is committed.
+    Storing {
+        /// The version of the item.
+        version: u32,
+        /// Whether it will be a probe.
+        probe: bool,
+    },
+    /// May be sent.
+    Ready,
+    /// On its way, asked for at this instant.
+    Sending(CommandId, Instant),
+    /// Not before this moment.
+    Waiting(Millis),
+    /// Refused; kept until somebody decides.
+    Parked(Fault),
+}
+
+/// What is still to be said to the server about an item. Absent when the item is settled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sync<R> {
+    /// What the server holds.
+    pub settled: Settled,
+    /// The attempt.
+    pub in_flight: Option<Attempt<R>>,
+    /// What was edited since.
+    pub pending: Option<Edit>,
+    /// The server's values of the edited fields.
+    pub base: Option<R>,
+    /// The fields that `base` speaks of.
+    pub base_fields: FieldSet,
+    /// The place in the outbox. Not stored.
+    pub(super) slot: Slot,
+}
+
+/// Where the outbox has an item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Slot {
+    #[default]
+    Out,
+    Ready(Seq),
+    Waiting(Millis),
+}
+
+impl<R> Sync<R> {
+    /// Nothing to say yet.
+    #[must_use]
+    pub const fn new(settled: Settled) -> Self {
+        Self { settled, in_flight: None, pending: None, base: None, base_fields: FieldSet::NONE, slot: Slot::Out }
+    }
+
+    /// The fields that were edited here and not yet taken there.
+    #[must_use]
+    pub fn edited(&self) -> FieldSet {
+        let in_flight = self.in_flight.as_ref().map_or(FieldSet::NONE, |attempt| attempt.edit.fields);
+        self.pending.as_ref().map_or(in_flight, |edit| edit.fields.with(in_flight))
+    }
+
+    /// Whether a delete is on its way or waits.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        let in_flight = self.in_flight.as_ref().is_some_and(|attempt| attempt.edit.action == Action::Delete);
+        in_flight || self.pending.as_ref().is_some_and(|edit| edit.action == Action::Delete)
+    }
+
+    /// The last edit that the server has not taken.
+    #[must_use]
+    pub fn last_seq(&self) -> Option<Seq> {
+        let in_flight = self.in_flight.as_ref().map(|attempt| attempt.edit.last);
+        self.pending.as_ref().map(|edit| edit.last).or(in_flight)
+    }
+
+    /// Why the item is parked, if it is.
+    #[must_use]
+    pub fn parked(&self) -> Option<&Fault> {
+        match self.in_flight.as_ref().map(|attempt| &attempt.state) {
+            Some(AttemptState::Parked(fault)) => Some(fault),
+            Some(
+                AttemptState::Storing { .. }
+                | AttemptState::Ready
+                | AttemptState::Sending(..)
+                | AttemptState::Waiting(_),
+            )
+            | None => None,
+        }
+    }
+}
+
+/// One item.
+#[derive(Clone, Debug)]
+pub(super) struct Item<R> {
+    pub(super) store: StoreId,
+    pub(super) row: R,
+    pub(super) storage_key: Key,
+    pub(super) remote_key: Option<Key>,
+    pub(super) sync: Option<Box<Sync<R>>>,
+    /// When it was last edited here, or an edit of it was last answered.
+    pub(super) touched: Instant,
+    /// When the newest answer that was merged into it had been asked for.
+    pub(super) heard: Instant,
+    /// Counts what is to be stored.
+    pub(super) version: u32,
+    /// The newest version that client storage has committed.
+    pub(super) committed: u32,
+    /// Not from the server yet: made to be fetched, kept out of client storage until it is.
+    pub(super) awaited: bool,
+}
+
+impl<R: Row> Item<R> {
+    pub(super) const fn new(store: StoreId, row: R, storage_key: Key) -> Self {
+        Self {
+            store,
+            row,
+            storage_key,
+            remote_key: None,
+            sync: None,
+            touched: Instant(0),
+            heard: Instant(0),
+            version: 0,
+            committed: 0,
+            awaited: false,
+        }
+    }
+
+    pub(super) fn in_flight_mut(&mut self) -> Option<&mut Attempt<R>> {
+        self.sync.as_mut()?.in_flight.as_mut()
+    }
+
+    /// What is to be said to the server, made if there was nothing.
+    pub(super) fn sync_mut(&mut self, settled: Settled) -> &mut Sync<R> {
+        self.sync.get_or_insert_with(|| Box::new(Sync::new(settled)))
+    }
+
+    /// The version that must be committed before its attempt may leave, if one waits for that, and whether it will probe.
+    pub(super) fn storing(&self) -> Option<(u32, bool)> {
+        match self.sync.as_ref()?.in_flight.as_ref()?.state {
+            AttemptState::Storing { version, probe } => Some((version, probe)),
+            AttemptState::Ready | AttemptState::Sending(..) | AttemptState::Waiting(_) | AttemptState::Parked(_) => {
+                None
+            }
+        }
+    }
+
+    /// Whether it is removed here, though perhaps not there.
+    pub(super) fn is_removed(&self) -> bool {
+        self.sync.as_ref().is_some_and(|sync| sync.deletes())
+    }
+
+    /// Keeps the payload of an attempt apart before the values change.
+    pub(super) fn freeze(&mut self, all: FieldSet) {
+        if let Some(attempt) = self.sync.as_mut().and_then(|sync| sync.in_flight.as_mut())
+            && attempt.frozen.is_none()
+            && attempt.edit.action != Action::Delete
+        {
+            attempt.frozen = Some(self.row.pick(all));
+        }
+    }
+
+    /// Drops what is to be said when there is nothing left.
+    pub(super) fn settle(&mut self) {
+        if self.sync.as_ref().is_some_and(|sync| sync.in_flight.is_none() && sync.pending.is_none()) {
+            self.sync = None;
+        }
+    }
+}
+
+/// The refusal of an edit to an item that is gone.
+pub(super) fn removed() -> Fault {
+    Fault::new(Code::Removed, "the item has been removed and takes no edits; create a new one instead")
+}

@@ -1,0 +1,93 @@
+//! Everything that is to be done or told, as data.
+
+use super::{
+    error::Fault,
+    id::{CommandId, IdempotencyKey, ItemId, Key, StorageId, StoreId, Token},
+    input::Record,
+    lifecycle::Action,
+    row::FieldSet,
+    time::Millis,
+};
+
+/// What follows from one input.
+#[derive(Clone, Debug)]
+pub struct Output<R> {
+    /// What the shell is to do, in this order. Each command is answered by exactly one input.
+    pub commands: Vec<Command<R>>,
+    /// What changed, a list for each store.
+    pub changes: Vec<Changes>,
+    /// The promises that are settled.
+    pub settled: Vec<(Token, Result<(), Fault>)>,
+    /// The store or item that the input made.
+    pub made: Made,
+    /// Whether `TurnEnded` is wanted at the end of this turn.
+    pub end_turn: bool,
+    /// When `Woken` is wanted; nothing if there is nothing to wait for.
+    pub wake_at: Option<Millis>,
+}
+
+/// What an input made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Made {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A store.
+    Store(StoreId),
+    /// An item.
+    Item(ItemId),
+}
+
+/// What changed in one store. A store that is listed with nothing in its lists has a new status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// The store.
+    pub store: StoreId,
+    /// Items that came.
+    pub added: Vec<ItemId>,
+    /// Items whose values or state changed.
+    pub updated: Vec<ItemId>,
+    /// Items that went.
+    pub removed: Vec<ItemId>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub enum Command<R> {
+    /// Read everything of a store; answer `Loaded`.
+    Load(StoreId),
+    /// Write a batch in one transaction; answer `Persisted`.
+    Persist(CommandId, StorageId, Vec<Write<R>>),
+    /// Send an edit; answer `Answered`.
+    Send(CommandId, StoreId, Request<R>),
+    /// Read the whole collection; answer `Fetched`.
+    FetchAll(CommandId, StoreId),
+    /// Read one item; answer `FetchedOne`.
+    FetchOne(CommandId, StoreId, Key),
+}
+
+/// One record to write or to erase.
+#[derive(Clone, Debug)]
+pub enum Write<R> {
+    /// Write this record.
+    Put(StoreId, Record<R>),
+    /// Erase the record with this key.
+    Erase(StoreId, Key),
+}
+
+/// An edit to send.
+#[derive(Clone, Debug)]
+pub struct Request<R> {
+    /// What it does.
+    pub action: Action,
+    /// The item.
+    pub item: ItemId,
+    /// The server's key of the item; for a create the app's own choice, if it made one.
+    pub key: Option<Key>,
+    /// The values.
+    pub row: R,
+    /// The fields to send: all of them, or those that were edited.
+    pub fields: FieldSet,
+    /// For servers that can tell a repeated request.
+    pub idempotency_key: IdempotencyKey,
+}

@@ -1,0 +1,143 @@
+//! Who waits for what of an item. Every promise is settled exactly once.
+
+use super::{
+    Engine,
+    error::{Code, Fault},
+    id::{ItemId, Seq, Token},
+    item::Item,
+    row::Row,
+    store::closed,
+};
+
+/// One promise that waits for an item.
+#[derive(Clone, Debug)]
+pub(super) struct Waiter {
+    token: Token,
+    until: Until,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// This version is committed.
+    Stored(u32),
+    /// The edits up to here are taken by the server.
+    Synced(Seq),
+    /// The item has its server key.
+    Ready,
+}
+
+impl<R: Row> Engine<R> {
+    pub(super) fn once_stored(&mut self, id: ItemId, token: Token) {
+        let Some(item) = self.items.get(id) else {
+            if self.is_erasing(id) {
+                return self.wait(id, token, Until::Stored(u32::MAX));
+            }
+            return self.gone(token);
+        };
+        let (store, version, done) = (item.store, item.version, item.committed >= item.version);
+        let failure = self.storage_failure(store).cloned();
+        match failure {
+            _ if self.stores[store].storage.is_none() || done => self.out.settled.push((token, Ok(()))),
+            Some(fault) => self.out.settled.push((token, Err(fault))),
+            None => self.wait(id, token, Until::Stored(version)),
+        }
+    }
+
+    pub(super) fn once_synced(&mut self, id: ItemId, token: Token) {
+        let Some(item) = self.items.get(id) else { return self.gone(token) };
+        let parked = item.sync.as_ref().and_then(|sync| sync.parked()).cloned();
+        let last = item.sync.as_ref().and_then(|sync| sync.last_seq());
+        match (parked, last) {
+            _ if self.stores[item.store].origin.is_none() => self.out.settled.push((token, Ok(()))),
+            (Some(fault), _) => self.out.settled.push((token, Err(fault))),
+            (None, None) => self.out.settled.push((token, Ok(()))),
+            (None, Some(last)) => self.wait(id, token, Until::Synced(last)),
+        }
+    }
+
+    pub(super) fn once_ready(&mut self, id: ItemId, token: Token) {
+        match self.items.get(id) {
+            None => self.gone(token),
+            Some(item) if item.remote_key.is_some() => self.out.settled.push((token, Ok(()))),
+            Some(_) => self.wait(id, token, Until::Ready),
+        }
+    }
+
+    /// An item that is gone has nothing left to wait for.
+    fn gone(&mut self, token: Token) {
+        self.out.settled.push((token, Ok(())));
+    }
+
+    fn wait(&mut self, id: ItemId, token: Token, until: Until) {
+        let closed_store = self.items.get(id).is_some_and(|item| !self.stores[item.store].is_open());
+        if closed_store {
+            self.out.settled.push((token, Err(closed())));
+        } else {
+            self.waiters.entry(id).or_default().push(Waiter { token, until });
+        }
+    }
+
+    /// Settles those to whom `answer` gives a result.
+    fn settle(&mut self, id: ItemId, answer: impl Fn(Until) -> Option<Result<(), Fault>>) {
+        let Some(mut waiters) = self.waiters.remove(&id) else { return };
+        waiters.retain(|waiter| match answer(waiter.until) {
+            Some(result) => {
+                self.out.settled.push((waiter.token, result));
+                false
+            }
+            None => true,
+        });
+        if !waiters.is_empty() {
+            self.waiters.insert(id, waiters);
+        }
+    }
+
+    /// This version is committed.
+    pub(super) fn settle_stored(&mut self, id: ItemId, committed: u32) {
+        self.settle(id, |until| matches!(until, Until::Stored(version) if version <= committed).then_some(Ok(())));
+    }
+
+    /// Client storage failed: nobody waits for it any longer.
+    pub(super) fn reject_stored(&mut self, id: ItemId) {
+        let Some(store) = self.items.get(id).map(|item| item.store) else { return };
+        let Some(fault) = self.storage_failure(store).cloned() else { return };
+        self.settle(id, |until| matches!(until, Until::Stored(_)).then(|| Err(fault.clone())));
+    }
+
+    /// The edits up to `last` are taken.
+    pub(super) fn settle_synced(&mut self, id: ItemId, last: Seq) {
+        self.settle(id, |until| matches!(until, Until::Synced(seq) if seq <= last).then_some(Ok(())));
+    }
+
+    /// The item has its key.
+    pub(super) fn settle_ready(&mut self, id: ItemId) {
+        self.settle(id, |until| (until == Until::Ready).then_some(Ok(())));
+    }
+
+    /// Its edits will not be taken as they are.
+    pub(super) fn reject_synced(&mut self, id: ItemId, fault: &Fault) {
+        self.settle(id, |until| matches!(until, Until::Synced(_)).then(|| Err(fault.clone())));
+    }
+
+    /// Everybody who waits for the item is told the same.
+    pub(super) fn reject_item(&mut self, id: ItemId, fault: &Fault) {
+        self.settle(id, |_| Some(Err(fault.clone())));
+    }
+
+    /// The item is gone, and with it what was to be said of it: that is settled, but it will never have a key, and it is
+    /// stored when its record is erased.
+    pub(super) fn conclude_item(&mut self, id: ItemId, item: &Item<R>) {
+        if !self.waiters.contains_key(&id) {
+            return;
+        }
+        let keyed = item.remote_key.is_some();
+        let erasing = self.is_erasing(id);
+        self.settle(id, |until| match until {
+            Until::Ready if !keyed => {
+                Some(Err(Fault::new(Code::Removed, "the item was removed before the server gave it a key")))
+            }
+            Until::Stored(_) if erasing => None,
+            Until::Ready | Until::Stored(_) | Until::Synced(_) => Some(Ok(())),
+        });
+    }
+}

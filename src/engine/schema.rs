@@ -1,0 +1,1 @@
+//! What a schema may say, checked once when it is made.

@@ -1,0 +1,266 @@
+//! What is to be written to client storage, in batches, and what is known to be written.
+//!
+//! One batch is one transaction over all items that changed in a turn. An edit is released to the server only by the
+//! batch that holds it (write-ahead).
+
+use std::collections::BTreeMap;
+
+use super::{
+    Engine,
+    config::{BACKOFF_CAP, BATCH_TRIES},
+    error::{Fault, StorageFailure},
+    id::{CommandId, ItemId, Key, StorageId, StoreId},
+    input::Record,
+    item::Item,
+    output::{Command, Write},
+    row::Row,
+    time::Millis,
+};
+
+/// One client storage.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Storage {
+    /// Why it cannot be relied on, if so.
+    pub(super) failure: Option<Fault>,
+    /// It will not work again in this page.
+    pub(super) given_up: bool,
+    /// Failures in a row.
+    tries: u32,
+    /// When a failed batch is tried again.
+    pub(super) retry_at: Option<Millis>,
+}
+
+/// A batch that is being written.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    storage: StorageId,
+    items: Vec<(ItemId, u32)>,
+    erased: Vec<Erasure>,
+}
+
+/// A record to erase.
+#[derive(Clone, Debug)]
+pub(super) struct Erasure {
+    store: StoreId,
+    key: Key,
+    /// The item whose record it was: its promises wait for the commit.
+    item: ItemId,
+}
+
+impl<R: Row> Engine<R> {
+    /// Notes that the item's record is to be written.
+    pub(super) fn touch(&mut self, id: ItemId) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        if self.stores[item.store].storage.is_some() {
+            item.version += 1;
+            if !item.awaited {
+                self.dirty.insert(id);
+            }
+        }
+    }
+
+    /// Notes that the record is to be erased.
+    pub(super) fn erase(&mut self, store: StoreId, key: Key, item: ItemId) {
+        if self.stores[store].storage.is_some() {
+            self.erased.push(Erasure { store, key, item });
+        }
+    }
+
+    /// Whether the record of an item that is gone has still to be erased.
+    pub(super) fn is_erasing(&self, id: ItemId) -> bool {
+        let under_way = self.batches.values().flat_map(|batch| &batch.erased);
+        self.erased.iter().chain(under_way).any(|erasure| erasure.item == id)
+    }
+
+    /// Why the store's edits are not durable, if they are not.
+    pub(super) fn storage_failure(&self, store: StoreId) -> Option<&Fault> {
+        let storage = self.stores[store].storage?;
+        self.storages.get(&storage)?.failure.as_ref()
+    }
+
+    /// Whether edits of the store must be committed before they are sent.
+    pub(super) fn writes_ahead(&self, store: StoreId) -> bool {
+        self.stores[store].storage.is_some() && self.storage_failure(store).is_none()
+    }
+
+    /// Turns everything that is to be written into one batch for each client storage.
+    pub(super) fn persist(&mut self) {
+        let mut writes: BTreeMap<StorageId, (Batch, Vec<Write<R>>)> = BTreeMap::new();
+        let mut later = Vec::new();
+        for erasure in std::mem::take(&mut self.erased) {
+            match self.open_storage(erasure.store) {
+                Access::Open(storage) => {
+                    let (batch, list) = writes.entry(storage).or_insert_with(|| (Batch::new(storage), Vec::new()));
+                    list.push(Write::Erase(erasure.store, erasure.key.clone()));
+                    batch.erased.push(erasure);
+                }
+                Access::Later => later.push(erasure),
+                Access::Never => {}
+            }
+        }
+        self.erased = later;
+        let mut waiting = std::collections::BTreeSet::new();
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(store) = self.items.get(id).map(|item| item.store) else { continue };
+            match self.open_storage(store) {
+                Access::Open(storage) => {
+                    let (batch, list) = writes.entry(storage).or_insert_with(|| (Batch::new(storage), Vec::new()));
+                    if let Some(item) = self.items.get(id) {
+                        batch.items.push((id, item.version));
+                        list.push(Write::Put(store, item.record()));
+                    }
+                }
+                Access::Later => {
+                    waiting.insert(id);
+                }
+                Access::Never => {}
+            }
+        }
+        self.dirty = waiting;
+        for (storage, (batch, list)) in writes {
+            let command = self.next_command();
+            self.batches.insert(command, batch);
+            self.out.commands.push(Command::Persist(command, storage, list));
+        }
+    }
+
+    fn open_storage(&self, store: StoreId) -> Access {
+        let Some(id) = self.stores[store].storage else { return Access::Never };
+        match self.storages.get(&id) {
+            Some(storage) if storage.given_up => Access::Never,
+            Some(storage) if storage.retry_at.is_some() => Access::Later,
+            _ => Access::Open(id),
+        }
+    }
+
+    /// A batch was committed, or was not.
+    pub(super) fn persisted(&mut self, command: CommandId, result: Result<(), StorageFailure>) {
+        let Some(batch) = self.batches.remove(&command) else { return };
+        match result {
+            Ok(()) => self.committed(batch),
+            Err(failure) => self.not_committed(batch, &failure),
+        }
+        self.run();
+    }
+
+    fn committed(&mut self, batch: Batch) {
+        if let Some(storage) = self.storages.get_mut(&batch.storage) {
+            storage.tries = 0;
+            if storage.failure.take().is_some() {
+                self.tell_storage(batch.storage);
+            }
+        }
+        for (id, version) in batch.items {
+            let Some(item) = self.items.get_mut(id) else { continue };
+            item.committed = item.committed.max(version);
+            let store = item.store;
+            let written = item.storing().is_some_and(|(version, _)| version <= item.committed);
+            self.changes(store).updated.push(id);
+            if written {
+                self.released(id);
+            }
+            self.settle_stored(id, version);
+        }
+        for erasure in batch.erased {
+            self.settle_stored(erasure.item, u32::MAX);
+        }
+    }
+
+    fn not_committed(&mut self, batch: Batch, failure: &StorageFailure) {
+        let again = matches!(failure, StorageFailure::Aborted(_));
+        let now = self.now;
+        let storage = self.storages.entry(batch.storage).or_default();
+        storage.tries += 1;
+        let failed = !again || storage.tries > BATCH_TRIES;
+        if failed {
+            storage.failure = Some(failure.fault());
+            storage.given_up |= matches!(failure, StorageFailure::Refused(_) | StorageFailure::NewerVersion);
+            let span = self.random.backoff(storage.tries, BACKOFF_CAP);
+            storage.retry_at = (!storage.given_up).then(|| now.after(span));
+        }
+        if failed {
+            let fault = failure.fault();
+            batch.erased.iter().for_each(|erasure| self.reject_item(erasure.item, &fault));
+        }
+        self.erased.extend(batch.erased);
+        for (id, _) in &batch.items {
+            if self.items.get(*id).is_some() {
+                self.dirty.insert(*id);
+            }
+        }
+        if failed {
+            self.degrade(batch.storage);
+        }
+    }
+
+    /// Client storage cannot be relied on: say so, and send what waited for it.
+    pub(super) fn degrade(&mut self, storage: StorageId) {
+        self.tell_storage(storage);
+        let held: Vec<ItemId> = self
+            .items
+            .iter()
+            .filter(|(_, item)| self.stores[item.store].storage == Some(storage))
+            .map(|(id, _)| id)
+            .collect();
+        for id in held {
+            if self.items.get(id).is_some_and(|item| item.storing().is_some()) {
+                self.released(id);
+            }
+            self.reject_stored(id);
+        }
+    }
+
+    /// Gives failed storages whose wait is over another try.
+    pub(super) fn retry_storages(&mut self) {
+        let now = self.now;
+        for storage in self.storages.values_mut() {
+            if storage.retry_at.is_some_and(|at| at <= now) {
+                storage.retry_at = None;
+            }
+        }
+    }
+
+    fn tell_storage(&mut self, storage: StorageId) {
+        let stores: Vec<StoreId> = self.stores.ids().filter(|id| self.stores[*id].storage == Some(storage)).collect();
+        for store in stores {
+            self.changes(store);
+        }
+    }
+
+    /// Whether a write of the store is under way or to come.
+    pub(super) fn is_writing(&self, store: StoreId) -> bool {
+        let in_batch = self.batches.values().any(|batch| {
+            batch.erased.iter().any(|erasure| erasure.store == store)
+                || batch.items.iter().any(|(id, _)| self.items.get(*id).is_some_and(|item| item.store == store))
+        });
+        let failed = self.storage_failure(store).is_some();
+        in_batch
+            || !failed
+                && (self.erased.iter().any(|erasure| erasure.store == store)
+                    || self.dirty.iter().any(|id| self.items.get(*id).is_some_and(|item| item.store == store)))
+    }
+}
+
+enum Access {
+    Open(StorageId),
+    Later,
+    Never,
+}
+
+impl Batch {
+    const fn new(storage: StorageId) -> Self {
+        Self { storage, items: Vec::new(), erased: Vec::new() }
+    }
+}
+
+impl<R: Row> Item<R> {
+    /// What client storage is to hold.
+    fn record(&self) -> Record<R> {
+        Record {
+            storage_key: self.storage_key.clone(),
+            remote_key: self.remote_key.clone(),
+            row: self.row.clone(),
+            sync: self.sync.clone(),
+        }
+    }
+}

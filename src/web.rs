@@ -1,0 +1,3 @@
+//! The browser shell.
+pub mod client_storage;
+pub mod transporter;

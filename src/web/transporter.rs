@@ -1,0 +1,2 @@
+//! The ends that lead to a server.
+pub mod http;
