@@ -74,22 +74,20 @@ export class NumberKey {
 export const customTypes: { readonly Key: typeof Key; readonly NumberKey: typeof NumberKey };
 
 /**
- * The primary key, or a reference to another item.
+ * The primary key, or the key of another item.
  * @example const id = { type: NumberKey, primary: true, key: "personId", _key: "_personId" };
  */
 export interface KeyDefinition {
   readonly type: typeof Key | typeof NumberKey;
-  /** Name of the key (or of the foreign key) on the transporter's side. Default `"id"`. */
+  /** Name of the key on the transporter's side. Default `"id"`. */
   readonly key?: string;
   /** Name on the client storage's side. Default `_` + `key`. Must differ from `key`, or `E_SCHEMA` is thrown. */
   readonly _key?: string;
   /**
-   * Exactly one property may be primary, or `E_SCHEMA` is thrown; without one,
+   * One property may be primary, or `E_SCHEMA` is thrown. Without one it is the key that is named `id`; without that,
    * `{ type: Key, key: "id", _key: "_id", primary: true }` is added.
    */
   readonly primary?: boolean;
-  /** A relation: the store whose items this property holds; `"self"`: the store itself; a function for later stores. */
-  readonly ref?: Store<any> | "self" | (() => Store<any>);
 }
 
 /** A value that is no list, no nested object and no key. */
@@ -170,7 +168,8 @@ declare const VALUES: unique symbol;
  * Values are typed from the definition: `age: Number` makes `item.age` a `number`.
  *
  * @throws {ConcordiaError} `E_NOT_INITIALISED` before `init()` has settled; `E_SCHEMA` for a definition without sense:
- *   an unknown type, two primary keys, `key` equal to `_key`, two properties of one name.
+ *   an unknown type, two primary keys, `key` equal to `_key`, a name that items use themselves (`update`, `synced` …),
+ *   more than 128 properties.
  * @example
  * const person = new Schema({ properties: { firstName: String, age: Number } });
  * const short = new Schema({ firstName: String, age: Number });
@@ -221,20 +220,21 @@ export type ValueOf<P> = P extends StringConstructor
               ? string
               : P extends typeof NumberKey
                 ? number
-                : P extends { readonly ref: infer S }
-                  ? Related<S> | undefined
-                  : P extends { readonly properties: infer Q }
-                    ? { -readonly [K in keyof Q]: ValueOf<Q[K]> }
-                    : P extends { readonly type: ArrayConstructor; readonly items: infer I }
-                      ? Element<I>[]
-                      : P extends { readonly type: infer T }
-                        ? ValueOf<T>
-                        : unknown;
+                : P extends { readonly properties: infer Q }
+                  ? { -readonly [K in keyof Q]: ValueOf<Q[K]> }
+                  : P extends { readonly type: ArrayConstructor; readonly items: infer I }
+                    ? ValueOf<I>[]
+                    : P extends { readonly type: infer T }
+                      ? ValueOf<T>
+                      : unknown;
 
-type Related<S> = S extends Store<infer V> ? Item<V> : S extends () => Store<infer V> ? Item<V> : Item<any>;
-type Element<I> = I extends { readonly ref: infer S } ? Related<S> : ValueOf<I>;
-
-type PrimaryNames<P> = { [K in keyof P]: P[K] extends { readonly primary: true } ? K : never }[keyof P];
+type Marked<P> = { [K in keyof P]: P[K] extends { readonly primary: true } ? K : never }[keyof P];
+type KeyType = typeof Key | typeof NumberKey | { readonly type: typeof Key | typeof NumberKey };
+type PrimaryNames<P> = [Marked<P>] extends [never]
+  ? P extends { readonly id: KeyType }
+    ? Extract<keyof P, "id">
+    : never
+  : Marked<P>;
 type DefaultKey = { readonly type: typeof Key };
 type RowOf<P> = Flat<
   { -readonly [K in Exclude<keyof P, PrimaryNames<P>>]: ValueOf<P[K]> } & Omit<
@@ -245,7 +245,7 @@ type RowOf<P> = Flat<
 type Flat<T> = T extends infer U ? { [K in keyof U]: U[K] } : never;
 type KeyNameOf<K> = K extends { readonly key: infer N extends string } ? N : "id";
 type StorageKeyNameOf<K> = K extends { readonly _key: infer N extends string } ? N : `_${KeyNameOf<K>}`;
-type KeysOf<K> = K extends { readonly type: typeof NumberKey }
+type KeysOf<K> = K extends typeof NumberKey | { readonly type: typeof NumberKey }
   ? { readonly [N in KeyNameOf<K>]: number } & { readonly [N in StorageKeyNameOf<K>]: string | number }
   : { readonly [N in KeyNameOf<K>]: string } & { readonly [N in StorageKeyNameOf<K>]: string };
 

@@ -8,10 +8,12 @@
 //! output in their order; hand in `TurnEnded` at the end of a turn that asked for it (`end_turn`), and `Woken` at `wake_at`.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod arena;
 mod backoff;
 pub mod config;
 mod connectivity;
+mod edit;
 pub mod error;
 pub mod id;
 pub mod input;
@@ -27,6 +29,7 @@ pub mod schema;
 mod storage;
 mod store;
 pub mod time;
+mod twin;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,9 +149,10 @@ impl<R: Row> Engine<R> {
         self.retry_storages();
         self.dispatch();
         self.persist();
-        self.conclude_flushes();
+        self.conclude_waits();
         self.conclude_closings();
-        let origins = self.origins.iter().filter_map(Origin::wake_at);
+        let now = self.now;
+        let origins = self.origins.iter().filter_map(|origin| origin.wake_at(now));
         let storages = self.storages.values().filter_map(|storage| storage.retry_at);
         self.out.wake_at = origins.chain(storages).min();
     }
@@ -168,6 +172,16 @@ impl<R: Row> Engine<R> {
     const fn next_seq(&mut self) -> Seq {
         self.next_seq.0 += 1;
         self.next_seq
+    }
+
+    /// Lists an item as changed; one that is removed here is not spoken of, but the status of its store has changed.
+    fn tell(&mut self, id: ItemId) {
+        let Some(item) = self.items.get(id) else { return };
+        let (store, is_removed) = (item.store, item.is_removed());
+        let changes = self.changes(store);
+        if !is_removed {
+            changes.updated.push(id);
+        }
     }
 
     /// The list of what changed in a store.

@@ -65,6 +65,8 @@ function showStorage({ durable, storageError }) {
 start().catch((error) => {
   document.querySelector("#people").replaceChildren();
   document.querySelector("#people").removeAttribute("aria-busy");
-  notices.show("start", `The page could not start. ${error.message}`, { kind: "error" });
+  notices.show("start", `The page could not start. Reload it to try again. The reason: ${error.message}`, {
+    kind: "error",
+  });
   console.error(error);
 });

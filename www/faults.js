@@ -92,7 +92,7 @@ export class FaultPanel {
     const box = document.querySelector("#server-state");
     box.dataset.state = state;
     box.textContent = SENTENCES[state];
-    this.#announcer.say(SENTENCES[state]);
+    this.#announcer.say("server", SENTENCES[state]);
   }
 }
 

@@ -71,7 +71,7 @@ export class PeopleList {
     });
     this.#form.reset();
     firstName.focus();
-    this.#announcer.say(`${fullName(person)} added.`);
+    this.#announcer.say("person", `${fullName(person)} added.`);
   }
 
   #remove(person) {
@@ -81,6 +81,6 @@ export class PeopleList {
     const name = fullName(person);
     person.remove();
     target.focus();
-    this.#announcer.say(`${name} deleted.`);
+    this.#announcer.say("person", `${name} deleted.`);
   }
 }

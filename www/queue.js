@@ -52,7 +52,7 @@ export class QueueList {
 
   #settled(outcome) {
     document.querySelector("#queue-title").focus();
-    this.#announcer.say(outcome);
+    this.#announcer.say("queue", outcome);
   }
 
   #renderLastError(edits) {

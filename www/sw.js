@@ -4,8 +4,7 @@
  *
  * It never touches `/api` and `/control`: what is not in the shell goes to the network as if there were no worker.
  */
-/* global self, caches, clients, importScripts */
-importScripts("/shell.js");
+self.importScripts("/shell.js");
 
 const { version, files } = self.SHELL;
 const PREFIX = "concordia-demo-";
@@ -33,7 +32,7 @@ async function takeOver() {
   const names = await caches.keys();
   const old = names.filter((name) => name.startsWith(PREFIX) && name !== CACHE);
   await Promise.all(old.map((name) => caches.delete(name)));
-  await clients.claim();
+  await self.clients.claim();
 }
 
 async function fromCache(request, pathname) {

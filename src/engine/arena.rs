@@ -1,6 +1,9 @@
 //! Where stores and items live: by id, never moved, an id never used twice.
 
-use std::ops::{Index, IndexMut};
+use std::{
+    collections::BTreeSet,
+    ops::{Index, IndexMut},
+};
 
 use super::{
     id::{ItemId, StoreId},
@@ -10,33 +13,49 @@ use super::{
 
 /// The items of all stores.
 #[derive(Clone, Debug)]
-pub(super) struct Items<R>(Vec<Option<Box<Item<R>>>>);
+pub(super) struct Items<R> {
+    slots: Vec<Option<Box<Item<R>>>>,
+    /// Those that went with their store before they were settled.
+    closed: BTreeSet<ItemId>,
+}
 
 impl<R> Items<R> {
     pub(super) const fn new() -> Self {
-        Self(Vec::new())
+        Self { slots: Vec::new(), closed: BTreeSet::new() }
     }
 
     pub(super) fn get(&self, id: ItemId) -> Option<&Item<R>> {
-        self.0.get(id.0 as usize)?.as_deref()
+        self.slots.get(id.0 as usize)?.as_deref()
     }
 
     pub(super) fn get_mut(&mut self, id: ItemId) -> Option<&mut Item<R>> {
-        self.0.get_mut(id.0 as usize)?.as_deref_mut()
+        self.slots.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
     pub(super) fn insert(&mut self, item: Item<R>) -> ItemId {
-        let id = u32::try_from(self.0.len()).map_or(ItemId(u32::MAX), ItemId);
-        self.0.push(Some(Box::new(item)));
+        let id = u32::try_from(self.slots.len()).map_or(ItemId(u32::MAX), ItemId);
+        self.slots.push(Some(Box::new(item)));
         id
     }
 
     pub(super) fn remove(&mut self, id: ItemId) -> Option<Box<Item<R>>> {
-        self.0.get_mut(id.0 as usize)?.take()
+        self.slots.get_mut(id.0 as usize)?.take()
+    }
+
+    /// Removes an item because its store is closed.
+    pub(super) fn close(&mut self, id: ItemId) {
+        if self.remove(id).is_some_and(|item| item.sync.is_some() || item.committed < item.version) {
+            self.closed.insert(id);
+        }
+    }
+
+    /// Whether an item went with its store before it was settled.
+    pub(super) fn is_closed(&self, id: ItemId) -> bool {
+        self.closed.contains(&id)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ItemId, &Item<R>)> {
-        (0..).map(ItemId).zip(&self.0).filter_map(|(id, slot)| Some((id, slot.as_deref()?)))
+        (0..).map(ItemId).zip(&self.slots).filter_map(|(id, slot)| Some((id, slot.as_deref()?)))
     }
 }
 

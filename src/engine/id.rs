@@ -46,7 +46,7 @@ impl IdempotencyKey {
 
 /// The key of an item for one target. Compared as text, so `1` and `"1"` are one key; whether it was a number is kept,
 /// because a server that said `1` wants to read `1` again.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Key {
     text: Rc<str>,
     /// Whether the key is a JavaScript number.
@@ -60,10 +60,23 @@ impl Key {
         Self { text: text.into(), numeric }
     }
 
+    /// Whether it can be a segment of a URL path: what is empty or means a folder leads elsewhere (RFC 3986 §5.2.4).
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        !matches!(&*self.text, "" | "." | "..")
+    }
+
     /// The text by which it is compared and put into a URL.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+impl fmt::Debug for Key {
+    /// As JavaScript writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.numeric { f.write_str(&self.text) } else { fmt::Debug::fmt(&self.text, f) }
     }
 }
 

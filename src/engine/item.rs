@@ -1,6 +1,7 @@
 //! One item: its values, its keys, and what is still to be said to the server about it.
 
 use super::{
+    connectivity::Slot,
     error::{Code, Fault},
     id::{CommandId, IdempotencyKey, Key, Seq, StoreId},
     lifecycle::{Action, Settled},
@@ -36,8 +37,16 @@ pub struct Attempt<R> {
     pub state: AttemptState,
     /// How often its address failed while its origin was reachable.
     pub strikes: u32,
-    /// Whether the last time it was sent nothing answered.
+    /// Whether it waits only because its origin was in trouble the last time it was sent.
     pub lost: bool,
+}
+
+impl<R> Attempt<R> {
+    /// An edit that is to be sent next.
+    #[must_use]
+    pub const fn new(edit: Edit) -> Self {
+        Self { edit, attempts: 0, frozen: None, state: AttemptState::Ready, strikes: 0, lost: false }
+    }
 }
 
 /// Where an attempt is.
@@ -73,24 +82,13 @@ pub struct Sync<R> {
     pub base: Option<R>,
     /// The fields that `base` speaks of.
     pub base_fields: FieldSet,
-    /// The place in the outbox. Not stored.
-    pub(super) slot: Slot,
-}
-
-/// Where the outbox has an item.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Slot {
-    #[default]
-    Out,
-    Ready(Seq),
-    Waiting(Millis),
 }
 
 impl<R> Sync<R> {
     /// Nothing to say yet.
     #[must_use]
     pub const fn new(settled: Settled) -> Self {
-        Self { settled, in_flight: None, pending: None, base: None, base_fields: FieldSet::NONE, slot: Slot::Out }
+        Self { settled, in_flight: None, pending: None, base: None, base_fields: FieldSet::NONE }
     }
 
     /// The fields that were edited here and not yet taken there.
@@ -148,6 +146,8 @@ pub(super) struct Item<R> {
     pub(super) committed: u32,
     /// Not from the server yet: made to be fetched, kept out of client storage until it is.
     pub(super) awaited: bool,
+    /// Where the queue of its origin has it.
+    pub(super) slot: Slot,
 }
 
 impl<R: Row> Item<R> {
@@ -163,6 +163,7 @@ impl<R: Row> Item<R> {
             version: 0,
             committed: 0,
             awaited: false,
+            slot: Slot::Out,
         }
     }
 
@@ -183,6 +184,16 @@ impl<R: Row> Item<R> {
                 None
             }
         }
+    }
+
+    /// What the edit that has not been tried yet does.
+    pub(super) fn pending_action(&self) -> Option<Action> {
+        self.sync.as_ref()?.pending.as_ref().map(|edit| edit.action)
+    }
+
+    /// Why it is parked, if it is.
+    pub(super) fn parked(&self) -> Option<&Fault> {
+        self.sync.as_ref()?.parked()
     }
 
     /// Whether it is removed here, though perhaps not there.

@@ -4,7 +4,7 @@ use super::{
     Engine,
     error::{Code, Fault},
     id::{ItemId, Seq, Token},
-    item::Item,
+    item::{Item, removed},
     row::Row,
     store::closed,
 };
@@ -29,10 +29,11 @@ enum Until {
 impl<R: Row> Engine<R> {
     pub(super) fn once_stored(&mut self, id: ItemId, token: Token) {
         let Some(item) = self.items.get(id) else {
-            if self.is_erasing(id) {
-                return self.wait(id, token, Until::Stored(u32::MAX));
-            }
-            return self.gone(token);
+            return match self.erasing(id).map(|store| self.storage_failure(store).cloned()) {
+                Some(None) => self.wait(id, token, Until::Stored(u32::MAX)),
+                Some(Some(fault)) => self.out.settled.push((token, Err(fault))),
+                None => self.gone(id, token),
+            };
         };
         let (store, version, done) = (item.store, item.version, item.committed >= item.version);
         let failure = self.storage_failure(store).cloned();
@@ -44,7 +45,7 @@ impl<R: Row> Engine<R> {
     }
 
     pub(super) fn once_synced(&mut self, id: ItemId, token: Token) {
-        let Some(item) = self.items.get(id) else { return self.gone(token) };
+        let Some(item) = self.items.get(id) else { return self.gone(id, token) };
         let parked = item.sync.as_ref().and_then(|sync| sync.parked()).cloned();
         let last = item.sync.as_ref().and_then(|sync| sync.last_seq());
         match (parked, last) {
@@ -57,20 +58,24 @@ impl<R: Row> Engine<R> {
 
     pub(super) fn once_ready(&mut self, id: ItemId, token: Token) {
         match self.items.get(id) {
-            None => self.gone(token),
+            None if self.items.is_closed(id) => self.out.settled.push((token, Err(closed()))),
+            None => self.out.settled.push((token, Err(removed()))),
             Some(item) if item.remote_key.is_some() => self.out.settled.push((token, Ok(()))),
-            Some(_) => self.wait(id, token, Until::Ready),
+            Some(item) => match item.parked().cloned() {
+                Some(fault) => self.out.settled.push((token, Err(fault))),
+                None => self.wait(id, token, Until::Ready),
+            },
         }
     }
 
-    /// An item that is gone has nothing left to wait for.
-    fn gone(&mut self, token: Token) {
-        self.out.settled.push((token, Ok(())));
+    /// An item that is gone has nothing left to wait for, unless it went with its store.
+    fn gone(&mut self, id: ItemId, token: Token) {
+        let result = if self.items.is_closed(id) { Err(closed()) } else { Ok(()) };
+        self.out.settled.push((token, result));
     }
 
     fn wait(&mut self, id: ItemId, token: Token, until: Until) {
-        let closed_store = self.items.get(id).is_some_and(|item| !self.stores[item.store].is_open());
-        if closed_store {
+        if self.items.get(id).is_some_and(|item| !self.is_open(item.store)) {
             self.out.settled.push((token, Err(closed())));
         } else {
             self.waiters.entry(id).or_default().push(Waiter { token, until });
@@ -114,9 +119,30 @@ impl<R: Row> Engine<R> {
         self.settle(id, |until| (until == Until::Ready).then_some(Ok(())));
     }
 
-    /// Its edits will not be taken as they are.
-    pub(super) fn reject_synced(&mut self, id: ItemId, fault: &Fault) {
-        self.settle(id, |until| matches!(until, Until::Synced(_)).then(|| Err(fault.clone())));
+    /// Its create is parked: it has no key, and gets none until somebody decides.
+    pub(super) fn reject_ready(&mut self, id: ItemId, fault: &Fault) {
+        if self.items.get(id).is_some_and(|item| item.remote_key.is_none()) {
+            self.settle(id, |until| (until == Until::Ready).then(|| Err(fault.clone())));
+        }
+    }
+
+    /// Its edits, or those after one that still may be, will not be taken as they are.
+    pub(super) fn reject_synced_after(&mut self, id: ItemId, last: Option<Seq>, fault: &Fault) {
+        let concerns = |until| matches!(until, Until::Synced(seq) if last.is_none_or(|last| seq > last));
+        self.settle(id, |until| concerns(until).then(|| Err(fault.clone())));
+    }
+
+    /// Who waits for the edits of `from` to be taken waits for those of `to`, which now has them.
+    pub(super) fn move_synced(&mut self, from: ItemId, to: ItemId) {
+        let Some(waiters) = self.waiters.remove(&from) else { return };
+        let (moved, kept): (Vec<_>, Vec<_>) =
+            waiters.into_iter().partition(|waiter| matches!(waiter.until, Until::Synced(_)));
+        if !moved.is_empty() {
+            self.waiters.entry(to).or_default().extend(moved);
+        }
+        if !kept.is_empty() {
+            self.waiters.insert(from, kept);
+        }
     }
 
     /// Everybody who waits for the item is told the same.
@@ -131,13 +157,15 @@ impl<R: Row> Engine<R> {
             return;
         }
         let keyed = item.remote_key.is_some();
-        let erasing = self.is_erasing(id);
+        let erasing = self.erasing(id).is_some_and(|store| self.storage_failure(store).is_none());
+        let failure = self.storage_failure(item.store).cloned().filter(|_| !erasing && !item.awaited);
         self.settle(id, |until| match until {
             Until::Ready if !keyed => {
                 Some(Err(Fault::new(Code::Removed, "the item was removed before the server gave it a key")))
             }
             Until::Stored(_) if erasing => None,
-            Until::Ready | Until::Stored(_) | Until::Synced(_) => Some(Ok(())),
+            Until::Stored(_) => Some(failure.clone().map_or(Ok(()), Err)),
+            Until::Ready | Until::Synced(_) => Some(Ok(())),
         });
     }
 }

@@ -8,14 +8,18 @@ use super::{
     error::{Code, Fault},
     id::{CommandId, ItemId, Key, StoreId, Token},
     input::Rows,
-    item::{Attempt, AttemptState, removed},
+    answer::is_lost,
+    config::{BACKOFF_CAP, BLOCKED_CAP},
+    connectivity::{Slot, Task, is_blocked},
+    edit::unsafe_id,
+    item::{Attempt, AttemptState, Item, removed},
     lifecycle::{Action, Settled},
-    outbox::{Sent, What, unsafe_id},
+    outbox::{Sent, What},
     outcome::{Answer, Body, Outcome, fault, judge_read},
-    output::{Command, Made},
+    output::Made,
     row::{FieldSet, RemoteRow, Row},
     store::{Phase, closed},
-    time::Instant,
+    time::{Instant, Millis},
 };
 
 impl<R: Row> Engine<R> {
@@ -26,28 +30,16 @@ impl<R: Row> Engine<R> {
             return;
         }
         item.heard = asked;
-        let kept = item.sync.as_ref().map_or(FieldSet::NONE, |sync| sync.edited());
+        let kept = item.sync.as_ref().map_or(FieldSet::NONE, |sync| sync.edited().with(sync.base_fields));
         if let Some(sync) = &mut item.sync {
             sync.settled = Settled::Existent;
-            let based = told.present.and(kept);
-            match &mut sync.base {
-                Some(base) => base.merge(based, &told.row),
-                none if !based.is_empty() => *none = Some(told.row.pick(based)),
-                none => *none = None,
-            }
-            sync.base_fields = sync.base_fields.with(based);
+            sync.add_base(told.present.and(kept), &told.row);
         }
         let news = item.row.diff(&told.row, told.present.without(kept));
-        let store = item.store;
-        if news.is_empty() {
-            return;
-        }
-        item.freeze(self.stores[store].fields);
-        item.row.merge(news, &told.row);
-        let removed = item.is_removed();
-        self.touch(id);
-        if !removed {
-            self.changes(store).updated.push(id);
+        if !news.is_empty() {
+            self.overwrite(id, news, &told.row);
+            self.touch(id);
+            self.tell(id);
         }
     }
 
@@ -60,30 +52,24 @@ impl<R: Row> Engine<R> {
             self.out.settled.push((token, Ok(())));
             return Ok(());
         };
-        self.stores[store].fetching.push(token);
-        self.ask_collection(store);
-        self.origins[place].hurry(self.now);
-        if self.origins[place].is_out() && !self.origins[place].admits(self.now) {
-            let fault = Fault::new(Code::Unreachable, "the server cannot be reached now; it is being probed");
-            self.settle_fetches(store, &Err(fault));
+        let now = self.clock;
+        self.stores[store].fetching.push((token, now));
+        if self.may_ask(store) {
+            self.ask_collection(store);
         }
+        self.origins[place].hurry(self.now);
         self.run();
         Ok(())
-    }
-
-    pub(super) fn send_fetch(&mut self, place: usize, store: StoreId) {
-        let (command, probe) = (self.next_command(), self.origins[place].reserve());
-        let sent = Sent { what: What::Collection, store, origin: place, asked: self.clock, probe };
-        self.origins[place].sent();
-        self.requests.insert(command, sent);
-        self.out.commands.push(Command::FetchAll(command, store));
     }
 
     pub(super) fn fetched(&mut self, command: CommandId, answer: Answer<Rows<R>>) {
         let Some(sent) = self.requests.remove(&command) else { return };
         let (store, outcome) = (sent.store, judge_read(&answer));
-        self.hear(&sent, outcome, &answer, false);
+        let task = Task::Collection(store);
+        let blocked = self.note_miss(task, &sent, outcome);
+        self.hear(&sent, outcome, &answer, blocked);
         if self.stores[store].phase != Phase::Open {
+            self.origins[sent.origin].forgive(task);
             return self.run();
         }
         let result = match answer {
@@ -92,37 +78,84 @@ impl<R: Row> Engine<R> {
                     self.reconcile(store, rows, sent.asked);
                 }
                 self.stores[store].fetched = true;
-                self.stores[store].misses = 0;
                 Ok(())
             }
             answer => {
-                self.ask_again(&sent, outcome);
+                // The first read is made again until it succeeds; one that the app asked for is the app's matter.
+                let again = !self.stores[store].fetched && !matches!(outcome, Outcome::Parked(_));
+                self.ask_again(task, &sent, again, self.asked_wait(&answer), blocked);
                 Err(fault(outcome, &answer))
             }
         };
+        if !self.is_fetching(store) {
+            self.stores[store].buried.clear();
+        }
         self.stores[store].asked = true;
-        self.settle_fetches(store, &result);
-        self.conclude_loading(store);
+        self.settle_fetches(store, sent.asked, &result);
         self.run();
     }
 
-    fn settle_fetches(&mut self, store: StoreId, result: &Result<(), Fault>) {
-        for token in std::mem::take(&mut self.stores[store].fetching) {
-            self.out.settled.push((token, result.clone()));
+    /// Whether the collection is being read.
+    pub(super) fn is_fetching(&self, store: StoreId) -> bool {
+        self.requests.values().any(|sent| sent.store == store && sent.what == What::Collection)
+    }
+
+    /// An answer to a question that was asked before the item went does not bring it back.
+    pub(super) fn bury(&mut self, item: &Item<R>) {
+        if let Some(key) = item.remote_key.clone()
+            && self.is_fetching(item.store)
+        {
+            let now = self.clock;
+            self.stores[item.store].buried.push((key, now));
         }
     }
 
-    /// The first read of a collection is made again until it succeeds; one that the app asked for is the app's matter.
-    fn ask_again(&mut self, sent: &Sent, outcome: Outcome) {
-        let store = sent.store;
-        if self.stores[store].fetched || matches!(outcome, Outcome::Parked(_)) {
-            return;
+    /// Counts failures of a read on an origin that answers others. True if its address counts as blocked.
+    fn note_miss(&mut self, task: Task, sent: &Sent, outcome: Outcome) -> bool {
+        let origin = &mut self.origins[sent.origin];
+        if outcome == Outcome::Applied {
+            origin.forgive(task);
+            return false;
         }
-        self.stores[store].misses += 1;
-        if matches!(outcome, Outcome::Unknown | Outcome::Later) && !self.origins[sent.origin].is_out() {
-            self.origins[sent.origin].refused(None, self.now, &mut self.random);
+        let misses = origin.misses(task);
+        misses.attempts += 1;
+        if is_lost(outcome) && !sent.probe {
+            misses.strikes += 1;
         }
-        self.ask_collection(store);
+        is_lost(outcome) && is_blocked(misses.strikes)
+    }
+
+    /// Makes a read that failed once more, if it is wanted, by the rules for edits.
+    fn ask_again(&mut self, task: Task, sent: &Sent, again: bool, asked: Option<Millis>, blocked: bool) {
+        let (now, may_ask) = (self.now, self.may_ask(sent.store));
+        let origin = &mut self.origins[sent.origin];
+        if !again || !may_ask {
+            return origin.forgive(task);
+        }
+        if origin.held.is_some() {
+            return origin.ask(task);
+        }
+        let cap = if blocked { BLOCKED_CAP } else { BACKOFF_CAP };
+        let span = self.random.backoff(origin.misses(task).attempts, cap).max(Millis(1));
+        let until = |from: Millis| from.after(span).max(now.after(asked.unwrap_or_default()));
+        let slot = if origin.is_troubled() && !blocked {
+            Slot::Lost(until(origin.gate(now)), task)
+        } else {
+            Slot::Waiting(until(now), task)
+        };
+        origin.postpone(task, slot);
+    }
+
+    /// Settles the fetches that were wanted up to this instant.
+    pub(super) fn settle_fetches(&mut self, store: StoreId, asked: Instant, result: &Result<(), Fault>) {
+        let out = &mut self.out.settled;
+        self.stores[store].fetching.retain(|(token, since)| {
+            let concerned = *since <= asked;
+            if concerned {
+                out.push((*token, result.clone()));
+            }
+            !concerned
+        });
     }
 
     /// Joins the rows of an answer with the items by the server's key.
@@ -133,20 +166,34 @@ impl<R: Row> Engine<R> {
         } else {
             self.stores[store].last_error = None;
         }
+        let creating = self.unanswered_creates(store);
         for told in rows.rows {
-            let Some(key) = told.key.clone() else { continue };
+            let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
             match self.stores[store].by_remote.get(&key).copied() {
                 Some(id) => self.hear_row(id, &told, asked),
+                None if creating.iter().any(|id| self.looks_like(*id, &told)) => {}
                 None => self.welcome(store, key, told, asked),
             }
         }
         if rows.complete && rows.problem.is_none() {
             self.remove_missing(store, asked);
         }
-        let still_asked = self.requests.values().any(|sent| sent.store == store && sent.what == What::Collection);
-        if !still_asked {
-            self.stores[store].buried.clear();
-        }
+    }
+
+    /// Items whose create may have been taken without an answer that came here.
+    fn unanswered_creates(&self, store: StoreId) -> Vec<ItemId> {
+        let unanswered = |id: &ItemId| {
+            self.items.get(*id).is_some_and(|item| item.remote_key.is_none() && item.may_have_been_created())
+        };
+        self.stores[store].unsynced.iter().copied().filter(unanswered).collect()
+    }
+
+    /// Whether a row that is new here is likely the one of a create: it waits for the create's own answer, so that
+    /// nothing is seen twice. If it is another's, the next answer brings it.
+    fn looks_like(&self, id: ItemId, told: &RemoteRow<R>) -> bool {
+        let Some(item) = self.items.get(id) else { return false };
+        let frozen = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()?.frozen.as_ref());
+        !told.present.is_empty() && frozen.unwrap_or(&item.row).diff(&told.row, told.present).is_empty()
     }
 
     /// A row of an item that is here.
@@ -201,8 +248,15 @@ impl<R: Row> Engine<R> {
         if !self.stores[store].is_open() {
             return Err(closed());
         }
-        if matches!(key.text(), "" | "." | "..") {
+        if !key.is_safe() {
             return Err(unsafe_id(key.text()));
+        }
+        if let Some(id) = self.stores[store].by_remote.get(&key).copied() {
+            if self.items.get(id).is_none_or(Item::is_removed) {
+                return Err(removed());
+            }
+            self.out.made = Made::Item(id);
+            return Ok(());
         }
         let id = self.insert_new(store, row, Some(key));
         if let Some(item) = self.items.get_mut(id) {
@@ -217,43 +271,33 @@ impl<R: Row> Engine<R> {
     pub(super) fn fetch_one(&mut self, id: ItemId) -> Result<(), Fault> {
         let item = self.items.get(id).ok_or_else(removed)?;
         if let (Some(place), true) = (self.stores[item.store].origin, item.remote_key.is_some()) {
-            self.origins[place].singles.insert(id);
+            self.origins[place].ask(Task::Single(id));
             self.end_turn();
         }
         Ok(())
     }
 
-    pub(super) fn send_fetch_one(&mut self, place: usize, id: ItemId) {
-        let Some(item) = self.items.get(id) else { return };
-        let (store, Some(key)) = (item.store, item.remote_key.clone()) else { return };
-        let (command, probe) = (self.next_command(), self.origins[place].reserve());
-        let sent = Sent { what: What::Single(id), store, origin: place, asked: self.clock, probe };
-        self.origins[place].sent();
-        self.requests.insert(command, sent);
-        self.out.commands.push(Command::FetchOne(command, store, key));
-    }
-
     pub(super) fn fetched_one(&mut self, command: CommandId, answer: &Answer<RemoteRow<R>>) {
         let Some(sent) = self.requests.remove(&command) else { return };
         let What::Single(id) = sent.what else { return };
-        let outcome = judge_read(answer);
-        self.hear(&sent, outcome, answer, false);
+        let (outcome, task) = (judge_read(answer), Task::Single(id));
+        let blocked = self.note_miss(task, &sent, outcome);
+        self.hear(&sent, outcome, answer, blocked);
         match (outcome, answer) {
             (Outcome::Applied, Answer::Response(response)) => {
                 if let Body::Json(told) = &response.body {
                     self.hear_row(id, told, sent.asked);
                 }
             }
-            (Outcome::Parked(Code::NotFound), _) => self.missing(id, sent.asked, fault(outcome, answer)),
-            (Outcome::Parked(_), _) => {}
-            _ => {
+            (Outcome::Parked(Code::NotFound), _) => {
+                self.origins[sent.origin].forgive(task);
+                self.missing(id, sent.asked, fault(outcome, answer));
+            }
+            (_, _) => {
                 // What is only awaited is asked for until it comes; a refresh is the app's matter.
-                if self.items.get(id).is_some_and(|item| item.awaited) {
-                    self.origins[sent.origin].singles.insert(id);
-                    if !self.origins[sent.origin].is_out() {
-                        self.origins[sent.origin].refused(None, self.now, &mut self.random);
-                    }
-                }
+                let awaited = self.items.get(id).is_some_and(|item| item.awaited);
+                let again = awaited && !matches!(outcome, Outcome::Parked(_));
+                self.ask_again(task, &sent, again, self.asked_wait(answer), blocked);
             }
         }
         self.run();
@@ -262,7 +306,7 @@ impl<R: Row> Engine<R> {
     /// The server does not have the item.
     fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) {
         let Some(item) = self.items.get_mut(id) else { return };
-        if item.touched >= asked && !item.awaited {
+        if item.touched >= asked {
             return;
         }
         item.awaited = false;
@@ -272,19 +316,23 @@ impl<R: Row> Engine<R> {
         };
         let updates = sync.pending.as_ref().is_some_and(|edit| edit.action == Action::Update);
         if sync.in_flight.is_none() && updates {
-            let edit = sync.pending.take();
-            sync.in_flight = edit.map(|edit| Attempt {
-                edit,
-                attempts: 0,
-                frozen: None,
-                state: AttemptState::Ready,
-                strikes: 0,
-                lost: false,
-            });
+            sync.in_flight = sync.pending.take().map(Attempt::new);
             fault.code = Code::GoneRemotely;
-            self.unslot(id);
             self.park(id, fault);
             self.touch(id);
         }
+    }
+}
+
+impl<R: Row> Item<R> {
+    /// Whether a create of it has left, and was not refused.
+    fn may_have_been_created(&self) -> bool {
+        let Some(attempt) = self.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()) else { return false };
+        attempt.edit.action == Action::Create
+            && match &attempt.state {
+                AttemptState::Storing { .. } => false,
+                AttemptState::Ready | AttemptState::Sending(..) | AttemptState::Waiting(_) => true,
+                AttemptState::Parked(fault) => fault.code == Code::Uncertain,
+            }
     }
 }

@@ -14,6 +14,7 @@ use super::{
     item::Item,
     output::{Command, Write},
     row::Row,
+    store::closed,
     time::Millis,
 };
 
@@ -66,10 +67,10 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// Whether the record of an item that is gone has still to be erased.
-    pub(super) fn is_erasing(&self, id: ItemId) -> bool {
+    /// The store of an item that is gone, if its record has still to be erased.
+    pub(super) fn erasing(&self, id: ItemId) -> Option<StoreId> {
         let under_way = self.batches.values().flat_map(|batch| &batch.erased);
-        self.erased.iter().chain(under_way).any(|erasure| erasure.item == id)
+        self.erased.iter().chain(under_way).find(|erasure| erasure.item == id).map(|erasure| erasure.store)
     }
 
     /// Why the store's edits are not durable, if they are not.
@@ -146,6 +147,8 @@ impl<R: Row> Engine<R> {
     fn committed(&mut self, batch: Batch) {
         if let Some(storage) = self.storages.get_mut(&batch.storage) {
             storage.tries = 0;
+            // It works: what waited for its next try need not wait.
+            storage.retry_at = None;
             if storage.failure.take().is_some() {
                 self.tell_storage(batch.storage);
             }
@@ -153,9 +156,8 @@ impl<R: Row> Engine<R> {
         for (id, version) in batch.items {
             let Some(item) = self.items.get_mut(id) else { continue };
             item.committed = item.committed.max(version);
-            let store = item.store;
             let written = item.storing().is_some_and(|(version, _)| version <= item.committed);
-            self.changes(store).updated.push(id);
+            self.tell(id);
             if written {
                 self.released(id);
             }
@@ -178,10 +180,6 @@ impl<R: Row> Engine<R> {
             let span = self.random.backoff(storage.tries, BACKOFF_CAP);
             storage.retry_at = (!storage.given_up).then(|| now.after(span));
         }
-        if failed {
-            let fault = failure.fault();
-            batch.erased.iter().for_each(|erasure| self.reject_item(erasure.item, &fault));
-        }
         self.erased.extend(batch.erased);
         for (id, _) in &batch.items {
             if self.items.get(*id).is_some() {
@@ -196,6 +194,12 @@ impl<R: Row> Engine<R> {
     /// Client storage cannot be relied on: say so, and send what waited for it.
     pub(super) fn degrade(&mut self, storage: StorageId) {
         self.tell_storage(storage);
+        let fault = self.storages.get(&storage).and_then(|storage| storage.failure.clone());
+        let ours = |erasure: &&Erasure| self.stores[erasure.store].storage == Some(storage);
+        let erased: Vec<ItemId> = self.erased.iter().filter(ours).map(|erasure| erasure.item).collect();
+        if let Some(fault) = fault {
+            erased.into_iter().for_each(|id| self.reject_item(id, &fault));
+        }
         let held: Vec<ItemId> = self
             .items
             .iter()
@@ -207,6 +211,15 @@ impl<R: Row> Engine<R> {
                 self.released(id);
             }
             self.reject_stored(id);
+        }
+    }
+
+    /// The store is closed: what could not be written for it is no longer tried.
+    pub(super) fn drop_writes(&mut self, store: StoreId) {
+        let (dropped, kept) = std::mem::take(&mut self.erased).into_iter().partition(|erasure| erasure.store == store);
+        self.erased = kept;
+        for erasure in Vec::<Erasure>::into_iter(dropped) {
+            self.reject_item(erasure.item, &closed());
         }
     }
 

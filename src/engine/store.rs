@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Engine,
-    connectivity::{Connection, Origin},
+    connectivity::{Connection, Origin, Task},
     error::{Code, Fault, StorageFailure},
     id::{ItemId, Key, StorageId, StoreId, Token},
     input::{Record, StoreOptions},
-    item::{AttemptState, Item},
+    item::{AttemptState, Item, Sync},
     output::{Command, Made},
     row::{FieldSet, Row},
     storage::Storage,
@@ -36,12 +36,11 @@ pub(super) struct Store {
     pub(super) asked: bool,
     /// Whether the collection was ever read here.
     pub(super) fetched: bool,
-    /// How often in a row the collection could not be read.
-    pub(super) misses: u32,
     pub(super) paused: bool,
     pub(super) last_error: Option<Fault>,
     pub(super) loading: Vec<Token>,
-    pub(super) fetching: Vec<Token>,
+    /// Who waits for a read of the collection, and since when.
+    pub(super) fetching: Vec<(Token, Instant)>,
     pub(super) flushing: Vec<Token>,
     pub(super) closing: Option<Token>,
 }
@@ -87,7 +86,6 @@ impl<R: Row> Engine<R> {
             phase: if options.storage.is_some() { Phase::Loading } else { Phase::Open },
             asked: origin.is_none(),
             fetched: false,
-            misses: 0,
             paused: false,
             last_error: None,
             loading: Vec::new(),
@@ -142,34 +140,45 @@ impl<R: Row> Engine<R> {
         }
         self.reslot_all(store);
         self.ask_collection(store);
-        self.conclude_loading(store);
+        self.ask_awaited(store);
         self.run();
     }
 
-    /// Takes in one stored record, unless its item is here already.
+    /// Takes in one stored record, unless its item is here already. Of two records of one row the first stands, and
+    /// takes over what the second has to say.
     fn load(&mut self, store: StoreId, record: Record<R>) {
         let known = &self.stores[store];
-        let twin = record.remote_key.as_ref().is_some_and(|key| known.by_remote.contains_key(key));
         if known.by_storage.contains_key(&record.storage_key) {
             return;
         }
-        if twin && record.sync.is_none() {
-            // A second record of one row: the first stands, and this one is written over by nobody.
-            return;
-        }
+        let twin = record.remote_key.as_ref().and_then(|key| known.by_remote.get(key)).copied();
         let last = record.sync.as_ref().and_then(|sync| sync.last_seq());
         self.next_seq = self.next_seq.max(last.unwrap_or(self.next_seq));
         let mut item = Item::new(store, record.row, record.storage_key);
         item.remote_key = record.remote_key;
         item.sync = record.sync;
+        item.sync.iter_mut().for_each(|sync| sync.reload());
         let (unsynced, removed) = (item.sync.is_some(), item.is_removed());
         let id = self.add(item);
         if unsynced {
             self.stores[store].unsynced.insert(id);
         }
+        if let Some(twin) = twin {
+            return self.join_loaded(twin, id);
+        }
         if !removed {
             self.changes(store).added.push(id);
         }
+    }
+
+    /// What was loaded is the row of an item that is here already: made since, awaited, or stored twice.
+    fn join_loaded(&mut self, here: ItemId, loaded: ItemId) {
+        let Some(item) = self.items.get_mut(here) else { return };
+        if let Some(key) = item.remote_key.clone() {
+            self.stores[item.store].by_remote.insert(key, here);
+        }
+        item.awaited = false;
+        self.absorb(here, loaded);
     }
 
     /// Puts an item into the store and its indexes.
@@ -186,8 +195,19 @@ impl<R: Row> Engine<R> {
 
     /// Takes an item out of the store, its indexes and client storage; its promises are kept.
     pub(super) fn forget(&mut self, id: ItemId) {
+        let is_removed = self.items.get(id).is_some_and(Item::is_removed);
+        self.let_go(id, !is_removed);
+    }
+
+    /// As `forget`; `tells` that the item went, which of a removed one is known.
+    pub(super) fn let_go(&mut self, id: ItemId, tells: bool) {
+        self.free_lane(id);
         self.unslot(id);
         let Some(item) = self.items.remove(id) else { return };
+        self.bury(&item);
+        if let Some(origin) = self.stores[item.store].origin {
+            self.origins[origin].unask(Task::Single(id));
+        }
         let store = &mut self.stores[item.store];
         store.by_storage.remove(&item.storage_key);
         store.unsynced.remove(&id);
@@ -200,7 +220,7 @@ impl<R: Row> Engine<R> {
         if !item.awaited {
             self.erase(item.store, item.storage_key.clone(), id);
         }
-        if !item.is_removed() {
+        if tells {
             self.changes(item.store).removed.push(id);
         }
         self.conclude_item(id, &item);
@@ -209,7 +229,17 @@ impl<R: Row> Engine<R> {
     /// Wants the collection read.
     pub(super) fn ask_collection(&mut self, store: StoreId) {
         if let Some(origin) = self.stores[store].origin {
-            self.origins[origin].collections.insert(store);
+            self.origins[origin].ask(Task::Collection(store));
+        }
+    }
+
+    /// Wants those items read that are only awaited so far.
+    fn ask_awaited(&mut self, store: StoreId) {
+        let Some(origin) = self.stores[store].origin else { return };
+        for (id, item) in self.items.iter() {
+            if item.store == store && item.awaited {
+                self.origins[origin].ask(Task::Single(id));
+            }
         }
     }
 
@@ -224,7 +254,7 @@ impl<R: Row> Engine<R> {
         let result = match store.phase {
             Phase::Loading => return,
             Phase::Closed => Err(closed()),
-            Phase::Open if !store.asked && !self.cannot_ask(id) => return,
+            Phase::Open if !store.asked && self.cannot_ask(id).is_none() => return,
             Phase::Open => {
                 let readable = store.storage.is_some() && self.storage_failure(id).is_none();
                 match &store.last_error {
@@ -238,15 +268,26 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// Whether it is known that the first read cannot be made now.
-    fn cannot_ask(&self, store: StoreId) -> bool {
-        let Some(origin) = self.stores[store].origin else { return true };
-        self.stores[store].paused
-            || match self.origins[origin].connection() {
-                Connection::Held => true,
-                Connection::Offline => !self.origins[origin].is_probing(),
-                Connection::Online | Connection::Paused => false,
+    /// Why nothing can be asked of the store's server now, if so.
+    fn cannot_ask(&self, id: StoreId) -> Option<Fault> {
+        let store = &self.stores[id];
+        let unreachable = |message: &str| Some(Fault::new(Code::Unreachable, message));
+        let Some(origin) = store.origin.map(|place| &self.origins[place]) else {
+            return unreachable("the store has no server");
+        };
+        if store.paused {
+            return unreachable("the store is paused; resume() it");
+        }
+        if let Some(fault) = &origin.held {
+            return Some(fault.clone());
+        }
+        match (origin.is_shut(self.now), origin.connection()) {
+            (false, _) => None,
+            (true, Connection::Offline) => unreachable("the server cannot be reached now; it is being probed"),
+            (true, Connection::Online | Connection::Held | Connection::Paused) => {
+                Some(Fault::new(Code::Server, "the server asked to wait"))
             }
+        }
     }
 
     pub(super) fn flush(&mut self, store: StoreId, token: Token) {
@@ -260,45 +301,69 @@ impl<R: Row> Engine<R> {
         let Some(origin) = self.stores[store].origin else { return };
         self.origins[origin].held = None;
         self.origins[origin].hurry(self.now);
+        if self.origins[origin].is_asked(Task::Collection(store)) {
+            self.origins[origin].ask(Task::Collection(store));
+        }
         let waiting: Vec<ItemId> = self.stores[store].unsynced.iter().copied().collect();
         for id in waiting {
-            self.end_wait(id, |_| true);
+            self.end_wait(id);
         }
+        self.ask_awaited(store);
         self.changes(store);
     }
 
-    /// Settles the flushes of stores that have nothing to send or cannot send it.
-    pub(super) fn conclude_flushes(&mut self) {
+    /// The browser thinks that the network is back: those that are being probed are probed sooner.
+    pub(super) fn hurry(&mut self) {
+        let now = self.now;
+        self.origins.iter_mut().for_each(|origin| origin.hurry(now));
+        self.run();
+    }
+
+    /// Settles what waits for something that cannot come now.
+    pub(super) fn conclude_waits(&mut self) {
         for id in self.stores.ids() {
-            if self.stores[id].flushing.is_empty() || self.has_to_send(id) {
-                continue;
+            if !self.stores[id].loading.is_empty() {
+                self.conclude_loading(id);
             }
-            for token in std::mem::take(&mut self.stores[id].flushing) {
-                self.out.settled.push((token, Ok(())));
+            if !self.stores[id].fetching.is_empty() && self.stores[id].phase == Phase::Open && !self.is_fetching(id) {
+                if let Some(fault) = self.cannot_ask(id) {
+                    self.settle_fetches(id, self.clock, &Err(fault));
+                }
+            }
+            if !self.stores[id].flushing.is_empty() && !self.has_to_send(id) {
+                for token in std::mem::take(&mut self.stores[id].flushing) {
+                    self.out.settled.push((token, Ok(())));
+                }
             }
         }
     }
 
+    /// Whether an edit of the store is on its way, or leaves as soon as there is a lane. What waits for its next try
+    /// has had one since the app asked.
     fn has_to_send(&self, id: StoreId) -> bool {
         let store = &self.stores[id];
-        let Some(origin) = store.origin.map(|place| &self.origins[place]) else { return false };
-        let cannot = match origin.connection() {
-            Connection::Held => true,
-            Connection::Offline => !origin.is_probing() && !origin.admits(self.now),
-            Connection::Online | Connection::Paused => false,
+        let blocked = self.cannot_ask(id).is_some();
+        let sends = |item: &Item<R>| match item.sync.as_ref().map(|sync| (&sync.in_flight, &sync.pending)) {
+            Some((Some(attempt), _)) => match attempt.state {
+                AttemptState::Storing { .. } | AttemptState::Sending(..) => true,
+                AttemptState::Ready => !blocked,
+                AttemptState::Waiting(_) | AttemptState::Parked(_) => false,
+            },
+            Some((None, Some(_))) => !blocked && !item.awaited,
+            Some((None, None)) | None => false,
         };
-        let left = store.unsynced.iter().filter_map(|item| self.items.get(*item)?.sync.as_ref());
-        store.is_open() && !store.paused && !cannot && left.into_iter().any(|sync| sync.parked().is_none())
+        match store.phase {
+            Phase::Loading => store.origin.is_some(),
+            Phase::Open => store.unsynced.iter().filter_map(|item| self.items.get(*item)).any(sends),
+            Phase::Closed => false,
+        }
     }
 
     pub(super) fn pause(&mut self, store: StoreId, paused: bool) {
         self.stores[store].paused = paused;
         self.reslot_all(store);
         if paused {
-            self.conclude_loading(store);
-            if let Some(origin) = self.stores[store].origin {
-                self.origins[origin].collections.remove(&store);
-            }
+            self.unask_all(store);
         } else {
             self.release_waits(store);
             if !self.stores[store].fetched {
@@ -307,6 +372,17 @@ impl<R: Row> Engine<R> {
         }
         self.changes(store);
         self.run();
+    }
+
+    /// Wants nothing of the store read.
+    fn unask_all(&mut self, store: StoreId) {
+        let Some(origin) = self.stores[store].origin else { return };
+        self.origins[origin].unask(Task::Collection(store));
+        for (id, item) in self.items.iter() {
+            if item.store == store {
+                self.origins[origin].unask(Task::Single(id));
+            }
+        }
     }
 
     /// Finds the place in the outbox anew for every item of the store that has something to say.
@@ -326,13 +402,8 @@ impl<R: Row> Engine<R> {
         let store = &mut self.stores[id];
         store.phase = Phase::Closed;
         store.closing = Some(token);
-        let fetching = std::mem::take(&mut store.fetching);
-        for token in fetching {
-            self.out.settled.push((token, Err(closed())));
-        }
-        if let Some(origin) = self.stores[id].origin {
-            self.origins[origin].collections.remove(&id);
-        }
+        self.settle_fetches(id, self.clock, &Err(closed()));
+        self.unask_all(id);
         self.reslot_all(id);
         self.conclude_loading(id);
         self.run();
@@ -344,37 +415,41 @@ impl<R: Row> Engine<R> {
             if self.stores[id].closing.is_none() || self.is_writing(id) {
                 continue;
             }
+            self.drop_writes(id);
             let items: Vec<ItemId> =
                 self.items.iter().filter(|(_, item)| item.store == id).map(|(item, _)| item).collect();
             for item in items {
+                self.free_lane(item);
                 self.unslot(item);
                 self.dirty.remove(&item);
-                if let Some(origin) = self.stores[id].origin {
-                    self.origins[origin].singles.remove(&item);
-                    if let Some((_, probe)) = self.items.get(item).and_then(Item::storing) {
-                        self.origins[origin].release(probe);
-                    }
-                }
-                self.items.remove(item);
+                self.items.close(item);
                 self.reject_item(item, &closed());
             }
             let store = &mut self.stores[id];
             store.by_remote.clear();
             store.by_storage.clear();
             store.unsynced.clear();
+            store.buried.clear();
             if let Some(token) = store.closing.take() {
                 self.out.settled.push((token, Ok(())));
             }
         }
     }
+}
 
-    /// Ends the wait of an attempt to which `which` applies.
-    pub(super) fn end_wait(&mut self, id: ItemId, which: impl Fn(&super::item::Attempt<R>) -> bool) {
-        let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) else { return };
-        if matches!(attempt.state, AttemptState::Waiting(_)) && which(attempt) {
-            attempt.state = AttemptState::Ready;
-            self.reslot(id);
+impl<R: Row> Sync<R> {
+    /// As it is after a restart: what was on its way may have arrived, and is sent again as it was.
+    fn reload(&mut self) {
+        let Some(attempt) = &mut self.in_flight else { return };
+        match attempt.state {
+            AttemptState::Storing { .. } | AttemptState::Sending(..) | AttemptState::Waiting(_) => {
+                attempt.state = AttemptState::Ready;
+            }
+            AttemptState::Ready | AttemptState::Parked(_) => {}
         }
+        attempt.attempts = attempt.attempts.max(1);
+        attempt.strikes = 0;
+        attempt.lost = false;
     }
 }
 

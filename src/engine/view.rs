@@ -176,6 +176,12 @@ impl<R: Row> Engine<R> {
         store.phase == Phase::Open && store.asked
     }
 
+    /// Whether a store takes anything, or still has to write what it took.
+    #[must_use]
+    pub fn is_open(&self, id: StoreId) -> bool {
+        self.stores[id].is_open() || self.stores[id].closing.is_some()
+    }
+
     /// The name of a store.
     #[must_use]
     pub fn name(&self, id: StoreId) -> &str {

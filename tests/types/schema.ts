@@ -1,6 +1,6 @@
 // What a schema says about the values of its items, and which definitions make no sense.
 
-import { Key, NumberKey, Schema, Store, constants, customTypes } from "../../pkg/index.js";
+import { Key, NumberKey, Schema, constants, customTypes } from "../../pkg/index.js";
 import type { Item, KeyDefinition, PropertyDefinition, ValuesOf } from "../../pkg/index.js";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -60,21 +60,11 @@ same<ValuesOf<{ properties: { name: StringConstructor } }>["id"], string>(true);
 const custom = new Schema({ properties: { id: { type: customTypes.NumberKey, primary: true } } });
 same<ValuesOf<typeof custom>["id"], number>(true);
 
-// A key that is not primary is a value; with `ref` it is the other store's item.
-const houses = new Store({ schema: new Schema({ street: String }), name: "houses" });
-const related = new Schema({
-  properties: {
-    landlord: { type: Key, key: "landlordId", _key: "_landlordId" },
-    house: { type: Key, key: "houseId", _key: "_houseId", ref: houses },
-    later: { type: NumberKey, key: "laterId", _key: "_laterId", ref: () => houses },
-    former: { type: Array, items: { type: Key, key: "formerIds", _key: "_formerIds", ref: houses } },
-  },
-});
-type Related = ValuesOf<typeof related>;
-same<Related["landlord"], string>(true);
-is<string | undefined>(({} as Related).house?.street);
-is<string | undefined>(({} as Related).later?.street);
-is<string | undefined>(({} as Related).former[0]?.street);
+// A key that is named `id` is the primary one; another one is a value.
+const named = new Schema({ id: NumberKey, landlordId: Key });
+same<ValuesOf<typeof named>, { landlordId: string; readonly id: number; readonly _id: string | number }>(true);
+const marked = new Schema({ properties: { id: String, key: { type: NumberKey, primary: true, key: "nr" } } });
+same<ValuesOf<typeof marked>, { id: string; readonly nr: number; readonly _nr: string | number }>(true);
 
 // Definitions can be written apart and typed.
 const parts: Record<string, PropertyDefinition> = { name: String };

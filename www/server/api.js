@@ -11,7 +11,7 @@ const JSON_TYPES = ["application/json", "application/merge-patch+json"];
 
 export function api({ people, faults, log }) {
   const router = express.Router();
-  router.use(log.record, faults.beforeRequest, express.json({ type: JSON_TYPES, strict: false }), logBody);
+  router.use(log.record, faults.beforeRequest, express.json({ type: JSON_TYPES, strict: false, verify }), takeBody);
 
   router.get("/people", (request, response) => response.json(people.list()));
   router.post("/people", checkRow, write(create));
@@ -78,7 +78,14 @@ function mergePatch(target, changes) {
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
-function logBody(request, response, next) {
+/** Called by express for a body of one of the JSON types only. */
+function verify(request, response, bytes) {
+  request.hasJson = bytes.length > 0;
+}
+
+/** Without JSON, express leaves an empty object: that must not become an empty person. */
+function takeBody(request, response, next) {
+  if (!request.hasJson) request.body = undefined;
   request.logged.body = request.body ?? null;
   next();
 }
@@ -86,7 +93,8 @@ function logBody(request, response, next) {
 /** The one rule of this server, so that an edit can be refused for a reason that a person can put right. */
 function checkRow(request, response, next) {
   const row = request.body;
-  if (!isObject(row)) return sendProblem(response, 400, "Not a person", "The body must be one JSON object.");
+  if (!isObject(row))
+    return sendProblem(response, 400, "Not a person", "The body must be one JSON object, as application/json.");
   const { age } = row;
   if (age !== undefined && age !== null && !(typeof age === "number" && age >= 0 && age <= 150)) {
     return sendProblem(response, 422, "Unlikely age", "The server takes ages from 0 to 150.");

@@ -25,6 +25,7 @@ export async function launch(profileDir) {
     executablePath: EXECUTABLE,
     args: ["--no-sandbox"],
     colorScheme: "light",
+    reducedMotion: "reduce",
     locale: "en-GB",
     viewport: { width: 1280, height: 800 },
   });

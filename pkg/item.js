@@ -1,0 +1,245 @@
+// One item: its schema properties as plain properties, its edits handed to the engine.
+//
+// The row is the very array that the engine holds: a read never leaves JavaScript. The first assignment to a property in a
+// turn goes to the engine; later ones in the same turn only replace the value, because the record of the turn is
+// written at its end, and nobody who listens is kept waiting for it.
+
+import { ConcordiaError, toError } from "./error.js";
+import { epoch, nextEpoch } from "./epoch.js";
+import { calling, promise } from "./page.js";
+import { isTransporter, fromServer } from "./constants.js";
+import { view } from "./nested.js";
+
+const FAST = new Map([
+  ["string", (value) => typeof value === "string"],
+  ["boolean", (value) => typeof value === "boolean"],
+  ["number", Number.isFinite],
+]);
+
+/** The class of a store's items. `store`: {handle, key, storageKey, primary, autoSave, watched()}. */
+export function itemClass(store, fields) {
+  const { handle } = store;
+  let listening = 0;
+
+  class Item {
+    #row;
+    #item;
+    /** The epoch of the last assignment that went to the engine, and the properties that did in it. */
+    #epoch = -1;
+    #edited = 0;
+    #removed = false;
+    #drafts;
+    /** What few items have: {autoSave, listeners, views}. */
+    #rare;
+
+    constructor(item, row) {
+      this.#item = item;
+      this.#row = row;
+    }
+
+    get #own() {
+      return (this.#rare ??= { autoSave: store.autoSave, listeners: undefined, views: undefined });
+    }
+
+    static {
+      fields.forEach(({ name, kind }, place) => {
+        const simple = FAST.get(kind);
+        Object.defineProperty(Item.prototype, name, simple ? Item.#plain(place, simple) : Item.#structured(place));
+      });
+      Item.#key(store.key, fields.length);
+      Item.#key(store.storageKey, fields.length + 1);
+      if (!(store.primary in Item.prototype)) Item.#key(store.primary, fields.length);
+    }
+
+    static #key(name, place) {
+      Object.defineProperty(Item.prototype, name, {
+        get() {
+          return this.#row[place];
+        },
+        set() {
+          throw new ConcordiaError("E_NOT_A_KEY", `"${name}" is a key and cannot be assigned; give it to create()`);
+        },
+        enumerable: true,
+        configurable: true,
+      });
+    }
+
+    /** Text, numbers and booleans: what is read is what is kept. */
+    static #plain(place, isPlain) {
+      const bit = place < 31 ? 1 << place : 0;
+      return {
+        get() {
+          return this.#drafts === undefined ? this.#row[place] : this.#read(place);
+        },
+        set(value) {
+          if (this.#epoch === epoch && (this.#edited & bit) !== 0 && isPlain(value)) this.#row[place] = value;
+          else this.#assign(place, bit, value);
+        },
+        enumerable: true,
+        configurable: true,
+      };
+    }
+
+    /** Dates, objects and arrays: what is read is a copy or a view, so that no change goes unseen. */
+    static #structured(place) {
+      return {
+        get() {
+          const value = this.#read(place);
+          if (typeof value !== "object" || value === null) return value;
+          return value instanceof Date ? new Date(value) : this.#view(place, value);
+        },
+        set(value) {
+          this.#assign(place, 0, value);
+        },
+        enumerable: true,
+        configurable: true,
+      };
+    }
+
+    #read(place) {
+      return this.#drafts?.has(place) ? this.#drafts.get(place) : this.#row[place];
+    }
+
+    /** The same view for the same value, so that nobody who compares sees a change where there is none. */
+    #view(place, value) {
+      const views = (this.#own.views ??= new WeakMap());
+      let known = views.get(value);
+      if (known === undefined) {
+        known = view(
+          () => this.#read(place),
+          (whole) => this.#assign(place, 0, whole),
+          [],
+          value,
+        );
+        views.set(value, known);
+      }
+      return known;
+    }
+
+    #assign(place, bit, value) {
+      if (!this.autoSave) {
+        this.#demandPresent();
+        (this.#drafts ??= new Map()).set(place, calling(() => handle.check(place, value))[place]);
+        return;
+      }
+      calling(() => handle.assign(this.#item, place, value));
+      if (store.watched() || this.#rare?.listeners) return;
+      if (this.#epoch !== epoch) {
+        this.#epoch = epoch;
+        this.#edited = 0;
+      }
+      this.#edited |= bit;
+    }
+
+    #demandPresent() {
+      if (this.#removed)
+        throw new ConcordiaError("E_REMOVED", "the item has been removed and takes no edits; create a new one instead");
+    }
+
+    get __id() {
+      return String(this.#item);
+    }
+    get removed() {
+      return this.#removed;
+    }
+    get stored() {
+      return calling(() => handle.isStored(this.#item));
+    }
+    get synced() {
+      return calling(() => handle.isSynced(this.#item));
+    }
+    get error() {
+      return toError(calling(() => handle.parked(this.#item)));
+    }
+    get autoSave() {
+      return this.#rare?.autoSave ?? store.autoSave;
+    }
+    set autoSave(save) {
+      this.#own.autoSave = Boolean(save);
+      nextEpoch();
+    }
+
+    update(values, source) {
+      const drafts = this.#drafts === undefined ? [] : [...this.#drafts].map(([place, value]) => [fields[place].name, value]);
+      const edits = { ...Object.fromEntries(drafts), ...values };
+      calling(() => handle.update(this.#item, edits, fromServer(source)));
+      this.#drafts = undefined;
+      return this;
+    }
+
+    remove(source) {
+      if (this.#removed) return this;
+      calling(() => handle.remove(this.#item, fromServer(source)));
+      return this;
+    }
+
+    delete(source) {
+      return this.remove(source);
+    }
+
+    fetch() {
+      calling(() => handle.fetchOne(this.#item));
+      return this;
+    }
+
+    onceStored() {
+      return promise((token) => handle.onceStored(this.#item, token));
+    }
+
+    onceSynced() {
+      return promise((token) => handle.onceSynced(this.#item, token));
+    }
+
+    onceReadyFor(target) {
+      if (!isTransporter(target)) return Promise.resolve();
+      return promise((token) => handle.onceReady(this.#item, token));
+    }
+
+    isReadyFor(target) {
+      return !isTransporter(target) || calling(() => handle.isReady(this.#item));
+    }
+
+    subscribe(listener) {
+      nextEpoch();
+      const own = this.#own;
+      const listeners = (own.listeners ??= new Set());
+      const call = () => listener(this);
+      listeners.add(call);
+      listening++;
+      return () => {
+        if (!listeners.delete(call)) return;
+        listening--;
+        if (listeners.size === 0) own.listeners = undefined;
+      };
+    }
+
+    toJSON() {
+      const values = {};
+      fields.forEach(({ name }, place) => {
+        const value = this.#read(place);
+        if (value !== undefined) values[name] = typeof value === "object" ? structuredClone(value) : value;
+      });
+      for (const [at, name] of [store.key, store.storageKey].entries()) {
+        const key = this.#row[fields.length + at];
+        if (key !== undefined) values[name] = key;
+      }
+      return values;
+    }
+
+    /** Takes notice of what the engine says; for the package's own use. */
+    static told(item, removed) {
+      item.#removed = removed;
+    }
+
+    /** Who listens to an item; for the package's own use. */
+    static listeners(item) {
+      return [...(item.#rare?.listeners ?? [])];
+    }
+
+    static anyListeners() {
+      return listening > 0;
+    }
+  }
+
+  return Item;
+}

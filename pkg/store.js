@@ -1,0 +1,242 @@
+// A store as page script uses it: items by their number, listeners, and calls into the engine.
+
+import { StoreHandle } from "./wasm/concordia.js";
+import { inClientStorage, fromServer } from "./constants.js";
+import { nextEpoch } from "./epoch.js";
+import { ConcordiaError, readBody, toError } from "./error.js";
+import { itemClass } from "./item.js";
+import { calling, demandReady, listen, promise } from "./page.js";
+import { Schema } from "./schema.js";
+import { openClientStorage, openTransporter } from "./transporter.js";
+
+const DEFAULTS = { onConflict: "merge", onUncertainCreate: "retry" };
+
+let unnamed = 0;
+
+export class Store {
+  #handle;
+  #name;
+  #Item;
+  #all = new Map();
+  /** Removed here, perhaps not yet there: still shown by pending(). */
+  #tombstones = new Set();
+  #items = [];
+  #stale = false;
+  #listeners = new Set();
+  #key;
+
+  constructor(options) {
+    demandReady();
+    const { schema, transporter, clientStorage, name, options: more = {} } = options ?? {};
+    if (!(schema instanceof Schema))
+      throw new ConcordiaError("E_OPTIONS", "a store needs a `schema`: `new Store({schema: new Schema({…}), …})`");
+    for (const [option, value] of Object.entries(DEFAULTS))
+      if (more[option] !== undefined && more[option] !== value)
+        throw new ConcordiaError("E_OPTIONS", `\`${option}\` other than "${value}" is not part of this version yet`);
+    const http = openTransporter(transporter);
+    const database = openClientStorage(clientStorage);
+    this.#name = name ?? http?.path ?? this.#nameless(database);
+    const checked = Schema.handle(schema);
+    this.#handle = calling(() => new StoreHandle(String(this.#name), checked, http?.number, database));
+    this.#key = checked.key;
+    const face = {
+      handle: this.#handle,
+      key: checked.key,
+      storageKey: checked.storageKey,
+      primary: checked.primary,
+      autoSave: more.autoSave !== false,
+      watched: () => this.#listeners.size > 0,
+    };
+    this.#Item = itemClass(face, Schema.fields(schema));
+    listen(this.#handle.id, { changed: (...changes) => this.#changed(...changes) });
+  }
+
+  /** Rows are found again by the store's name; without a database nobody looks for them. */
+  #nameless(database) {
+    if (database === undefined) return `store-${++unnamed}`;
+    throw new ConcordiaError("E_OPTIONS", "a store with a `clientStorage` and no HttpTransporter needs a `name`");
+  }
+
+  #changed(added, rows, updated, removed) {
+    if (this.#tombstones.size > 0) this.#bury();
+    if (removed.length > 0) nextEpoch();
+    if (added.length + updated.length + removed.length > 0) this.#stale = true;
+    for (let at = 0; at < added.length; at++) this.#add(added[at], rows[at]);
+    for (const number of removed) {
+      this.#tombstones.add(number);
+      this.#Item.told(this.#all.get(number), true);
+    }
+    if (this.#Item.anyListeners()) for (const number of [...added, ...updated, ...removed]) this.#tellItem(number);
+    if (this.#listeners.size > 0) this.#tell(added, updated, removed);
+  }
+
+  #add(number, row) {
+    const known = this.#all.get(number);
+    if (known === undefined) {
+      this.#all.set(number, new this.#Item(number, row));
+      return;
+    }
+    this.#tombstones.delete(number);
+    this.#Item.told(known, false);
+  }
+
+  #tellItem(number) {
+    const item = this.#all.get(number);
+    if (item !== undefined) for (const listener of this.#Item.listeners(item)) call(listener, item);
+  }
+
+  #tell(added, updated, removed) {
+    const items = (numbers) => Array.from(numbers, (number) => this.#all.get(number)).filter((item) => item !== undefined);
+    const change = { added: items(added), updated: items(updated), removed: items(removed), status: this.status };
+    for (const listener of [...this.#listeners]) call(listener, change);
+  }
+
+  /** Lets go of removed items of which the engine has nothing more to say. */
+  #bury() {
+    for (const number of this.#tombstones)
+      if (this.#handle.isSynced(number)) {
+        this.#tombstones.delete(number);
+        this.#all.delete(number);
+      }
+  }
+
+  get name() {
+    return this.#name;
+  }
+
+  get items() {
+    if (this.#stale) {
+      this.#stale = false;
+      this.#items = Object.freeze([...this.#all.values()].filter((item) => !item.removed));
+      // From here on somebody may hold this array: the next edit has to be seen.
+      nextEpoch();
+    }
+    return this.#items;
+  }
+
+  get loaded() {
+    return calling(() => this.#handle.loaded);
+  }
+
+  isLoaded() {
+    return this.loaded;
+  }
+
+  onceLoaded() {
+    return promise((token) => this.#handle.onceLoaded(token));
+  }
+
+  create(values, source) {
+    const number = calling(() => this.#handle.create(values, fromServer(source)));
+    return this.#all.get(number);
+  }
+
+  find(match) {
+    return this.items.filter(matcher(match));
+  }
+
+  findOne(match) {
+    return this.items.find(matcher(match));
+  }
+
+  findById(key, source) {
+    return this.#all.get(calling(() => this.#handle.find(key, inClientStorage(source))));
+  }
+
+  findOneOrFetch(key, source) {
+    const value = this.#primaryKey(key);
+    return this.findById(value, source) ?? this.fetchAndCreate(key, source);
+  }
+
+  fetchAndCreate(key) {
+    return this.#all.get(calling(() => this.#handle.awaitItem(this.#primaryKey(key))));
+  }
+
+  #primaryKey(key) {
+    const names = Object.keys(key ?? {});
+    if (names.length === 1 && names[0] === this.#key) return key[this.#key];
+    throw new ConcordiaError("E_NOT_A_KEY", `give the primary key and nothing else: {${this.#key}: …}`);
+  }
+
+  fetch() {
+    return promise((token) => this.#handle.fetch(token));
+  }
+
+  subscribe(listener) {
+    nextEpoch();
+    const own = (change) => listener(change);
+    this.#listeners.add(own);
+    return () => {
+      this.#listeners.delete(own);
+    };
+  }
+
+  pending() {
+    return calling(() => this.#handle.pending()).map(({ item, reason, ...edit }) => ({
+      ...edit,
+      item: this.#all.get(item) ?? this.#tombstone(item),
+      ...(reason && { reason: { ...reason, ...(reason.body !== undefined && { body: readBody(reason.body) }) } }),
+      retry: () => calling(() => this.#handle.retry(item)),
+      discard: () => calling(() => this.#handle.discard(item)),
+    }));
+  }
+
+  /** An item that was removed before this page was opened. */
+  #tombstone(number) {
+    const item = new this.#Item(number, this.#handle.row(number));
+    this.#Item.told(item, true);
+    this.#tombstones.add(number);
+    this.#all.set(number, item);
+    return item;
+  }
+
+  flush() {
+    return promise((token) => this.#handle.flush(token));
+  }
+
+  pause() {
+    calling(() => this.#handle.pause());
+  }
+
+  resume() {
+    calling(() => this.#handle.resume());
+  }
+
+  get status() {
+    const { storageError, lastError, ...status } = calling(() => this.#handle.status);
+    if (storageError) status.storageError = toError(storageError);
+    if (lastError) status.lastError = toError(lastError);
+    return status;
+  }
+
+  async close() {
+    await promise((token) => this.#handle.close(token));
+    this.#listeners.clear();
+    calling(() => this.#handle.releaseDatabases());
+  }
+}
+
+/** A listener that throws disturbs nobody else; its error is reported as any uncaught one. */
+function call(listener, news) {
+  try {
+    listener(news);
+  } catch (error) {
+    reportError(error);
+  }
+}
+
+const reportError = (error) =>
+  globalThis.reportError
+    ? globalThis.reportError(error)
+    : queueMicrotask(() => {
+        throw error;
+      });
+
+function matcher(match) {
+  if (typeof match === "function") return match;
+  const wanted = Object.entries(match ?? {});
+  return (item) => wanted.every(([name, value]) => same(item[name], value));
+}
+
+const same = (one, other) =>
+  Object.is(one, other) || (one instanceof Date && other instanceof Date && one.getTime() === other.getTime());

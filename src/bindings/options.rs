@@ -1,0 +1,88 @@
+//! Handles for what a store is made of: its schema and its two ends. Made and checked before the store.
+
+use js_sys::{Array, Reflect};
+use wasm_bindgen::prelude::*;
+
+use super::{Thrown, thrown};
+use crate::{
+    engine::{
+        error::{Code, Fault},
+        schema::{Property, Schema},
+    },
+    web::{driver::driver, row::Shape, transporter::http::HttpTransporter},
+};
+
+/// A schema that was checked.
+#[wasm_bindgen(js_name = SchemaHandle)]
+pub struct SchemaHandle {
+    pub(super) schema: Schema,
+    pub(super) shape: Shape,
+}
+
+#[wasm_bindgen(js_class = SchemaHandle)]
+impl SchemaHandle {
+    /// Checks a definition: an array of `{name, kind, primary, key, storageKey, refers, properties, items}`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(definition: Array) -> Thrown<Self> {
+        let properties: Vec<Property> = serde_wasm_bindgen::from_value(definition.clone().into())
+            .map_err(|_| thrown(Fault::new(Code::Schema, "the definition is not an object of properties")))?;
+        let schema = Schema::new(&properties).map_err(thrown)?;
+        let kinds: Array = definition
+            .iter()
+            .filter(|property| {
+                let name = Reflect::get(property, &"name".into()).ok().and_then(|name| name.as_string());
+                name.is_some_and(|name| schema.fields.contains(&name))
+            })
+            .collect();
+        let shape = Shape::new(&schema, &kinds);
+        Ok(Self { schema, shape })
+    }
+
+    /// The names of the fields, in their order.
+    #[wasm_bindgen(getter)]
+    pub fn fields(&self) -> Vec<String> {
+        self.schema.fields.clone()
+    }
+
+    /// The name of the property that is the primary key.
+    #[wasm_bindgen(getter)]
+    pub fn primary(&self) -> String {
+        self.schema.primary.clone()
+    }
+
+    /// The name of the primary key on the server.
+    #[wasm_bindgen(getter)]
+    pub fn key(&self) -> String {
+        self.schema.key.clone()
+    }
+
+    /// The name of the primary key in client storage.
+    #[wasm_bindgen(getter, js_name = storageKey)]
+    pub fn storage_key(&self) -> String {
+        self.schema.storage_key.clone()
+    }
+}
+
+/// Checks the options of an HTTP transporter and keeps it; its number.
+#[wasm_bindgen(js_name = httpTransporter)]
+pub fn http_transporter(options: &JsValue) -> Thrown<u32> {
+    let driver = driver().map_err(thrown)?;
+    let http = HttpTransporter::new(options).map_err(thrown)?;
+    Ok(driver.add_transporter(http))
+}
+
+/// The path of an HTTP transporter, which is the default name of its store.
+#[wasm_bindgen(js_name = httpPath)]
+pub fn http_path(transporter: u32) -> Thrown<Option<String>> {
+    let driver = driver().map_err(thrown)?;
+    Ok(driver.transporter(transporter).map(|http| http.path().to_owned()))
+}
+
+/// The number of the database with this name, opened at its first use; `strict` asks for durability `"strict"`.
+#[wasm_bindgen(js_name = database)]
+pub fn database(name: &str, strict: bool) -> Thrown<u32> {
+    if name.is_empty() {
+        return Err(thrown(Fault::new(Code::Options, "`database` must be a name; leave it out for \"concordia\"")));
+    }
+    Ok(u32::from(driver().map_err(thrown)?.storage(name, strict).0))
+}

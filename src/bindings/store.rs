@@ -1,0 +1,290 @@
+//! What a page does with a store.
+
+use js_sys::{Array, Object, Reflect};
+use wasm_bindgen::prelude::*;
+
+use super::{Thrown, options::SchemaHandle, thrown};
+use crate::{
+    engine::{
+        Connection, EditState, PendingEdit,
+        id::{ItemId, StorageId, StoreId, Token},
+        input::{Input, Source, StoreOptions},
+        output::Made,
+    },
+    web::{
+        driver::{Driver, StoreShell, driver},
+        record::fault_object,
+        row::{JsRow, Shape},
+    },
+};
+
+/// One open store.
+#[wasm_bindgen(js_name = StoreHandle)]
+pub struct StoreHandle {
+    driver: &'static Driver,
+    id: StoreId,
+    shape: Shape,
+}
+
+const fn source(from_server: bool) -> Source {
+    if from_server { Source::Transporter } else { Source::State }
+}
+
+#[wasm_bindgen(js_class = StoreHandle)]
+impl StoreHandle {
+    /// Opens a store. `transporter` and `database` are numbers that `httpTransporter` and `database` gave.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        name: String,
+        schema: &SchemaHandle,
+        transporter: Option<u32>,
+        database: Option<u32>,
+    ) -> Thrown<Self> {
+        let driver = driver().map_err(thrown)?;
+        let http = transporter.and_then(|number| driver.transporter(number));
+        let storage = database.and_then(|number| u16::try_from(number).ok()).map(StorageId);
+        let shape = schema.shape.clone();
+        let options = StoreOptions {
+            name: name.clone(),
+            origin: http.as_ref().map(|http| http.origin().to_owned()),
+            storage,
+            fields: schema.schema.fields.len(),
+            patches: http.as_ref().is_some_and(|http| http.patches()),
+            numeric_storage_key: schema.schema.numeric,
+        };
+        let storage_key = schema.schema.storage_key.clone();
+        let shell = StoreShell { name, shape: shape.clone(), storage_key, http, storage };
+        let id = driver.open(shell, options).map_err(thrown)?;
+        Ok(Self { driver, id, shape })
+    }
+
+    /// The number under which the page is called back.
+    #[wasm_bindgen(getter)]
+    pub fn id(&self) -> u16 {
+        self.id.0
+    }
+
+    /// Makes an item; its number.
+    pub fn create(&self, values: &JsValue, from_server: bool) -> Thrown<u32> {
+        let taken = self.shape.take(values, true).map_err(thrown)?;
+        let input = Input::Create { store: self.id, row: taken.row, key: taken.key, source: source(from_server) };
+        self.make(input)
+    }
+
+    /// Makes an empty item that is fetched; its number.
+    #[wasm_bindgen(js_name = awaitItem)]
+    pub fn await_item(&self, key: &JsValue) -> Thrown<u32> {
+        let key = self.shape.key(key).map_err(thrown)?;
+        self.make(Input::Await { store: self.id, row: self.shape.empty(), key })
+    }
+
+    fn make(&self, input: Input<JsRow>) -> Thrown<u32> {
+        match self.driver.handle(input).map_err(thrown)? {
+            Made::Item(id) => Ok(id.0),
+            Made::Store(_) | Made::Nothing => Ok(u32::MAX),
+        }
+    }
+
+    /// Changes values of an item.
+    pub fn update(&self, item: u32, values: &JsValue, from_server: bool) -> Thrown<()> {
+        let taken = self.shape.take(values, false).map_err(thrown)?;
+        let (row, fields) = (taken.row, taken.fields);
+        self.act(Input::Update { item: ItemId(item), row, fields, source: source(from_server) })
+    }
+
+    /// Changes one value of an item.
+    pub fn assign(&self, item: u32, field: u32, value: &JsValue) -> Thrown<()> {
+        let (row, fields) = self.shape.take_one(field, value).map_err(thrown)?;
+        self.act(Input::Update { item: ItemId(item), row, fields, source: Source::State })
+    }
+
+    /// Checks one value and gives back the copy that would be kept.
+    pub fn check(&self, field: u32, value: &JsValue) -> Thrown<JsValue> {
+        let (row, _) = self.shape.take_one(field, value).map_err(thrown)?;
+        Ok(row.js().clone())
+    }
+
+    /// Removes an item.
+    pub fn remove(&self, item: u32, from_server: bool) -> Thrown<()> {
+        self.act(Input::Remove { item: ItemId(item), source: source(from_server) })
+    }
+
+    /// Asks for one item anew.
+    #[wasm_bindgen(js_name = fetchOne)]
+    pub fn fetch_one(&self, item: u32) -> Thrown<()> {
+        self.act(Input::FetchOne(ItemId(item)))
+    }
+
+    /// Sends a parked edit again.
+    pub fn retry(&self, item: u32) -> Thrown<()> {
+        self.act(Input::Retry(ItemId(item)))
+    }
+
+    /// Gives an item's edits up.
+    pub fn discard(&self, item: u32) -> Thrown<()> {
+        self.act(Input::Discard(ItemId(item)))
+    }
+
+    /// Asks for the whole collection.
+    pub fn fetch(&self, token: u32) -> Thrown<()> {
+        self.act(Input::Fetch(self.id, Token(token)))
+    }
+
+    /// Sends what can be sent.
+    pub fn flush(&self, token: u32) -> Thrown<()> {
+        self.act(Input::Flush(self.id, Token(token)))
+    }
+
+    /// Stops the store's requests.
+    pub fn pause(&self) -> Thrown<()> {
+        self.act(Input::Pause(self.id))
+    }
+
+    /// Lets them go on.
+    pub fn resume(&self) -> Thrown<()> {
+        self.act(Input::Resume(self.id))
+    }
+
+    /// Closes the store.
+    pub fn close(&self, token: u32) -> Thrown<()> {
+        self.act(Input::Close(self.id, Token(token)))
+    }
+
+    /// Lets go of databases that no open store uses.
+    #[wasm_bindgen(js_name = releaseDatabases)]
+    pub fn release_databases(&self) {
+        self.driver.release_storages();
+    }
+
+    /// Settles the token when the store is loaded.
+    #[wasm_bindgen(js_name = onceLoaded)]
+    pub fn once_loaded(&self, token: u32) -> Thrown<()> {
+        self.act(Input::OnceLoaded(self.id, Token(token)))
+    }
+
+    /// Settles the token when the item's edits so far are committed.
+    #[wasm_bindgen(js_name = onceStored)]
+    pub fn once_stored(&self, item: u32, token: u32) -> Thrown<()> {
+        self.act(Input::OnceStored(ItemId(item), Token(token)))
+    }
+
+    /// Settles the token when the item's edits so far are taken.
+    #[wasm_bindgen(js_name = onceSynced)]
+    pub fn once_synced(&self, item: u32, token: u32) -> Thrown<()> {
+        self.act(Input::OnceSynced(ItemId(item), Token(token)))
+    }
+
+    /// Settles the token when the item has its server key.
+    #[wasm_bindgen(js_name = onceReady)]
+    pub fn once_ready(&self, item: u32, token: u32) -> Thrown<()> {
+        self.act(Input::OnceReady(ItemId(item), Token(token)))
+    }
+
+    fn act(&self, input: Input<JsRow>) -> Thrown<()> {
+        self.driver.handle(input).map(drop).map_err(thrown)
+    }
+
+    /// Whether the item's last edit is committed.
+    #[wasm_bindgen(js_name = isStored)]
+    pub fn is_stored(&self, item: u32) -> Thrown<bool> {
+        self.driver.read(|engine| engine.is_stored(ItemId(item))).map_err(thrown)
+    }
+
+    /// Whether the item's last edit is taken by the server.
+    #[wasm_bindgen(js_name = isSynced)]
+    pub fn is_synced(&self, item: u32) -> Thrown<bool> {
+        self.driver.read(|engine| engine.is_synced(ItemId(item))).map_err(thrown)
+    }
+
+    /// Whether the item has its server key.
+    #[wasm_bindgen(js_name = isReady)]
+    pub fn is_ready(&self, item: u32) -> Thrown<bool> {
+        self.driver.read(|engine| engine.is_ready(ItemId(item))).map_err(thrown)
+    }
+
+    /// Why the item is parked, as `{code, message, status?, body?}`.
+    pub fn parked(&self, item: u32) -> Thrown<JsValue> {
+        let fault = self.driver.read(|engine| engine.parked(ItemId(item)).cloned()).map_err(thrown)?;
+        Ok(fault.map_or(JsValue::UNDEFINED, |fault| fault_object(&fault)))
+    }
+
+    /// The row of an item, as it was given with `changed` for those that are not removed.
+    pub fn row(&self, item: u32) -> Thrown<JsValue> {
+        let row = self.driver.read(|engine| engine.row(ItemId(item)).map(|row| row.js().clone())).map_err(thrown)?;
+        Ok(row.unwrap_or_default())
+    }
+
+    /// The number of the item with this key; nothing if there is none.
+    pub fn find(&self, key: &JsValue, in_client_storage: bool) -> Thrown<Option<u32>> {
+        let key = self.shape.key(key).map_err(thrown)?;
+        let found = self.driver.read(|engine| {
+            if in_client_storage {
+                engine.find_by_storage_key(self.id, &key)
+            } else {
+                engine.find_by_remote_key(self.id, &key)
+            }
+        });
+        Ok(found.map_err(thrown)?.map(|id| id.0))
+    }
+
+    /// Whether the store is loaded.
+    #[wasm_bindgen(getter)]
+    pub fn loaded(&self) -> Thrown<bool> {
+        self.driver.read(|engine| engine.is_loaded(self.id)).map_err(thrown)
+    }
+
+    /// How the store is: `StoreStatus`, with faults as `{code, message, status?, body?}`.
+    #[wasm_bindgen(getter)]
+    pub fn status(&self) -> Thrown<Object> {
+        let status = self.driver.read(|engine| engine.status(self.id)).map_err(thrown)?;
+        let object = Object::new();
+        let set = |name: &str, value: &JsValue| drop(Reflect::set(&object, &name.into(), value));
+        set("connection", &connection(status.connection).into());
+        set("durable", &status.durable.into());
+        if let Some(fault) = &status.storage_error {
+            set("storageError", &fault_object(fault));
+        }
+        set("pending", &JsValue::from_f64(status.pending as f64));
+        set("parked", &JsValue::from_f64(status.parked as f64));
+        set("sender", &JsValue::TRUE);
+        if let Some(fault) = &status.last_error {
+            set("lastError", &fault_object(fault));
+        }
+        Ok(object)
+    }
+
+    /// The edits that the server has not taken: `{item, action, attempts, idempotencyKey, state, reason?}`.
+    pub fn pending(&self) -> Thrown<Array> {
+        let edits = self.driver.read(|engine| engine.pending(self.id)).map_err(thrown)?;
+        Ok(edits.iter().map(pending_edit).collect())
+    }
+}
+
+fn pending_edit(edit: &PendingEdit) -> JsValue {
+    let object = Object::new();
+    let set = |name: &str, value: &JsValue| drop(Reflect::set(&object, &name.into(), value));
+    set("item", &edit.item.0.into());
+    set("action", &edit.action.name().into());
+    set("attempts", &edit.attempts.into());
+    set("idempotencyKey", &edit.idempotency_key.to_string().into());
+    let state = match edit.state {
+        EditState::Queued => "queued",
+        EditState::Sending => "sending",
+        EditState::Waiting => "waiting",
+        EditState::Parked => "parked",
+    };
+    set("state", &state.into());
+    if let Some(fault) = &edit.reason {
+        set("reason", &fault_object(fault));
+    }
+    object.into()
+}
+
+const fn connection(connection: Connection) -> &'static str {
+    match connection {
+        Connection::Online => "online",
+        Connection::Offline => "offline",
+        Connection::Held => "held",
+        Connection::Paused => "paused",
+    }
+}

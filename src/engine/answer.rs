@@ -1,0 +1,265 @@
+//! What becomes of an edit that was sent, by what was answered.
+//!
+//! `outcome` says what an answer means; this room does it: to the item, and to the origin.
+
+use super::{
+    Engine,
+    backoff::retry_after,
+    config::{BACKOFF_CAP, BLOCKED_CAP},
+    connectivity::is_blocked,
+    error::{Code, Fault},
+    id::{CommandId, ItemId, Key},
+    item::{Attempt, AttemptState, Item, Sync},
+    lifecycle::{Action, Settled},
+    outbox::{Sent, What},
+    outcome::{Answer, Body, Outcome, fault, judge_write},
+    row::{FieldSet, RemoteRow, Row},
+    time::Millis,
+};
+
+impl<R: Row> Engine<R> {
+    pub(super) fn answered(&mut self, command: CommandId, answer: &Answer<RemoteRow<R>>) {
+        let Some(sent) = self.requests.remove(&command) else { return };
+        let What::Edit(id) = sent.what else { return };
+        let Some(action) = self.items.get(id).and_then(|item| item.sending(command)) else {
+            // The item is gone; the answer still tells how its origin is.
+            self.hear(&sent, judge_write(Action::Update, answer), answer, false);
+            return self.run();
+        };
+        let outcome = judge_write(action, answer);
+        let blocked = self.note_strike(id, &sent, outcome);
+        self.hear(&sent, outcome, answer, blocked);
+        match outcome {
+            Outcome::Applied => self.applied(id, action, &sent, answer),
+            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),
+            Outcome::Unauthorized => {
+                if let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) {
+                    attempt.attempts = attempt.attempts.saturating_sub(1);
+                }
+                self.ready_again(id);
+            }
+            Outcome::Unknown | Outcome::Later | Outcome::OriginLater | Outcome::Unreachable | Outcome::Intercepted => {
+                self.wait_again(id, sent.origin, self.asked_wait(answer), blocked);
+            }
+        }
+        self.touch(id);
+        self.run();
+    }
+
+    /// Notes what an answer says of the origin. Gives the lane back.
+    pub(super) fn hear<B>(&mut self, sent: &Sent, outcome: Outcome, answer: &Answer<B>, blocked: bool) {
+        let (now, asked) = (self.now, self.asked_wait(answer));
+        let origin = &mut self.origins[sent.origin];
+        let (connection, troubled) = (origin.connection(), origin.is_troubled());
+        origin.release(sent.probe);
+        match (outcome, answer) {
+            // It fails alone: that says nothing of the others.
+            (Outcome::Unreachable | Outcome::Intercepted | Outcome::OriginLater, _) if blocked => {}
+            (Outcome::Unreachable | Outcome::Intercepted, _) => {
+                origin.missed(sent.probe, Some(false), now, &mut self.random);
+            }
+            (Outcome::OriginLater, _) => {
+                asked.into_iter().for_each(|span| origin.wait(span, now));
+                origin.missed(sent.probe, Some(true), now, &mut self.random);
+            }
+            (Outcome::Unauthorized, _) => {
+                origin.recovered();
+                origin.held = Some(fault(outcome, answer));
+            }
+            (_, Answer::Response(_)) => origin.recovered(),
+            // A timeout alone does not tell a slow request from a dead origin; for a probe it is no success.
+            (_, Answer::Unreachable { .. } | Answer::TimedOut | Answer::Cut) if sent.probe && troubled => {
+                origin.missed(true, None, now, &mut self.random);
+            }
+            (_, Answer::Unreachable { .. } | Answer::TimedOut | Answer::Cut) => {}
+        }
+        let origin = &self.origins[sent.origin];
+        if troubled && !origin.is_troubled() {
+            self.end_lost_waits(sent.origin);
+        }
+        if connection != self.origins[sent.origin].connection() {
+            self.tell_origin(sent.origin);
+        }
+        if outcome != Outcome::Applied {
+            self.stores[sent.store].last_error = Some(fault(outcome, answer));
+            self.changes(sent.store);
+        }
+    }
+
+    /// How long the server asked to wait, if it did.
+    pub(super) fn asked_wait<B>(&self, answer: &Answer<B>) -> Option<Millis> {
+        match answer {
+            Answer::Response(response) => response.retry_after.as_deref().and_then(|value| retry_after(value, self.now)),
+            Answer::Unreachable { .. } | Answer::TimedOut | Answer::Cut => None,
+        }
+    }
+
+    /// The trouble is over: whoever waited only because of it goes on.
+    fn end_lost_waits(&mut self, place: usize) {
+        while let Some(task) = self.origins[place].pop_lost() {
+            self.make_ready(place, task);
+        }
+    }
+
+    /// Lists the stores of an origin as changed.
+    fn tell_origin(&mut self, place: usize) {
+        for store in self.stores.ids() {
+            if self.stores[store].origin == Some(place) {
+                self.changes(store);
+            }
+        }
+    }
+
+    /// Counts failures on an origin that answers others. True if the address counts as blocked.
+    fn note_strike(&mut self, id: ItemId, sent: &Sent, outcome: Outcome) -> bool {
+        let lost = is_lost(outcome);
+        let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) else { return false };
+        if lost && !sent.probe {
+            attempt.strikes += 1;
+        }
+        let blocked = lost && is_blocked(attempt.strikes);
+        attempt.lost = lost && !blocked;
+        blocked
+    }
+
+    /// The attempt waits by itself; if its origin is in trouble, behind the next probe, so that another one can be that.
+    fn wait_again(&mut self, id: ItemId, place: usize, asked: Option<Millis>, blocked: bool) {
+        let cap = if blocked { BLOCKED_CAP } else { BACKOFF_CAP };
+        let (now, gate) = (self.now, self.origins[place].gate(self.now));
+        if let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) {
+            // Never at once: an answer that comes in no time would make a hot loop.
+            let span = self.random.backoff(attempt.attempts, cap).max(Millis(1));
+            let from = if attempt.lost { gate } else { now };
+            attempt.state = AttemptState::Waiting(from.after(span).max(now.after(asked.unwrap_or_default())));
+        }
+        self.reslot(id);
+        self.tell(id);
+    }
+
+    /// Keeps the edit until somebody decides.
+    pub(super) fn park(&mut self, id: ItemId, fault: Fault) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        let store = item.store;
+        if let Some(attempt) = item.in_flight_mut() {
+            attempt.state = AttemptState::Parked(fault.clone());
+        }
+        self.reject_synced_after(id, None, &fault);
+        self.reject_ready(id, &fault);
+        self.stores[store].last_error = Some(fault);
+        self.reslot(id);
+        self.tell(id);
+    }
+
+    /// The server has the edit.
+    fn applied(&mut self, id: ItemId, action: Action, sent: &Sent, answer: &Answer<RemoteRow<R>>) {
+        let Answer::Response(response) = answer else { return };
+        let told = match &response.body {
+            Body::Json(told) => Some(told),
+            Body::Empty | Body::Malformed | Body::Foreign | Body::TooLarge => None,
+        };
+        match action {
+            Action::Create => {
+                let Some(key) = self.key_of_create(id, told, response.location.as_deref()) else {
+                    return self.park(id, fault(Outcome::Parked(Code::Uncertain), answer));
+                };
+                let twin = self.adopt_key(id, key);
+                self.taken(id, told, sent);
+                if let Some(twin) = twin {
+                    self.absorb(id, twin);
+                }
+            }
+            Action::Update => self.taken(id, told, sent),
+            // The tombstone is no longer needed; who waits for it is told that it is gone.
+            Action::Delete => self.forget(id),
+        }
+    }
+
+    /// What was sent is what the server holds.
+    fn taken(&mut self, id: ItemId, told: Option<&RemoteRow<R>>, sent: &Sent) {
+        let clock = self.clock;
+        let Some(item) = self.items.get_mut(id) else { return };
+        let store = item.store;
+        let Some(sync) = &mut item.sync else { return };
+        let Some(attempt) = sync.in_flight.take() else { return };
+        let last = attempt.edit.last;
+        sync.settled = Settled::Existent;
+        sync.rebase(&attempt, &item.row);
+        item.touched = clock;
+        if let Some(told) = told {
+            self.merge(id, told, sent.asked);
+        }
+        if let Some(item) = self.items.get_mut(id) {
+            item.settle();
+            if item.sync.is_none() {
+                self.stores[store].unsynced.remove(&id);
+            }
+        }
+        self.tell(id);
+        self.reslot(id);
+        self.settle_synced(id, last);
+    }
+
+    /// The key under which the server has a new item, if it can be found.
+    fn key_of_create(&self, id: ItemId, told: Option<&RemoteRow<R>>, location: Option<&str>) -> Option<Key> {
+        let own = self.items.get(id)?.remote_key.clone();
+        let said = told.and_then(|told| told.key.clone()).filter(Key::is_safe);
+        said.or(own).or_else(|| location.and_then(key_from_location))
+    }
+}
+
+impl<R: Row> Item<R> {
+    /// What the attempt does, if it was sent by this command.
+    fn sending(&self, by: CommandId) -> Option<Action> {
+        let attempt = self.sync.as_ref()?.in_flight.as_ref()?;
+        match attempt.state {
+            AttemptState::Sending(command, _) if command == by => Some(attempt.edit.action),
+            AttemptState::Sending(..)
+            | AttemptState::Storing { .. }
+            | AttemptState::Ready
+            | AttemptState::Waiting(_)
+            | AttemptState::Parked(_) => None,
+        }
+    }
+}
+
+impl<R: Row> Sync<R> {
+    /// What was sent is now what the server holds; `base` keeps it for fields that have been edited since.
+    fn rebase(&mut self, taken: &Attempt<R>, row: &R) {
+        let since = match &self.pending {
+            // It may be given up, and then the fields of the edits that it replaced go back.
+            Some(edit) if edit.action == Action::Delete => self.base_fields.with(taken.edit.fields),
+            Some(edit) => edit.fields,
+            None => FieldSet::NONE,
+        };
+        self.keep_base_of(since);
+        self.add_base(taken.edit.fields.and(since), taken.frozen.as_ref().unwrap_or(row));
+    }
+}
+
+/// Whether an outcome may be the origin's fault rather than the request's.
+pub(super) const fn is_lost(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Unreachable | Outcome::Intercepted | Outcome::OriginLater => true,
+        Outcome::Applied | Outcome::Unknown | Outcome::Later | Outcome::Unauthorized | Outcome::Parked(_) => false,
+    }
+}
+
+/// The last segment of a `Location`, decoded (RFC 9110 §10.2.2).
+fn key_from_location(location: &str) -> Option<Key> {
+    let path = location.split(['?', '#']).next()?.trim_end_matches('/');
+    let (_, segment) = path.rsplit_once('/')?;
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        let digits = if byte == b'%' { Some((rest.next()?, rest.next()?)) } else { None };
+        bytes.push(match digits {
+            Some((high, low)) => {
+                let value = |digit: u8| char::from(digit).to_digit(16);
+                u8::try_from(value(high)? * 16 + value(low)?).ok()?
+            }
+            None => byte,
+        });
+    }
+    let key = Key::new(&String::from_utf8(bytes).ok()?, false);
+    key.is_safe().then_some(key)
+}

@@ -1,0 +1,361 @@
+//! What the app does to an item, as edits.
+//!
+//! Owns how an edit is recorded, joined with others, sent again and given up. Sends nothing.
+
+use super::{
+    Engine,
+    error::{Code, Fault},
+    id::{IdempotencyKey, ItemId, Key, StoreId},
+    input::Source,
+    item::{AttemptState, Edit, Item, Sync, removed},
+    lifecycle::{Action, Coalesced, Settled, coalesce},
+    output::Made,
+    row::{FieldSet, RemoteRow, Row},
+    store::closed,
+};
+
+impl<R: Row> Engine<R> {
+    pub(super) fn create(&mut self, store: StoreId, row: R, key: Option<Key>, source: Source) -> Result<(), Fault> {
+        if !self.stores[store].is_open() {
+            return Err(closed());
+        }
+        if let Some(key) = &key {
+            self.plan_key(store, key)?;
+        }
+        let id = self.insert_new(store, row, key);
+        self.changes(store).added.push(id);
+        self.out.made = Made::Item(id);
+        if source == Source::State {
+            let fields = self.stores[store].fields;
+            self.record_edit(id, Action::Create, fields, Settled::New);
+        }
+        self.touch(id);
+        self.end_turn();
+        Ok(())
+    }
+
+    /// Whether an item may be made under this key.
+    fn plan_key(&self, store: StoreId, key: &Key) -> Result<(), Fault> {
+        if !key.is_safe() {
+            return Err(unsafe_id(key.text()));
+        }
+        if self.stores[store].by_remote.contains_key(key) {
+            let message =
+                format!("an item with the key \"{}\" is here already; use findById() and update() it", key.text());
+            return Err(Fault::new(Code::NotAKey, message));
+        }
+        Ok(())
+    }
+
+    /// Makes an item with keys, and nothing to say about it.
+    pub(super) fn insert_new(&mut self, store: StoreId, mut row: R, remote_key: Option<Key>) -> ItemId {
+        let storage_key = self.make_storage_key(store);
+        row.set_storage_key(&storage_key);
+        if let Some(key) = &remote_key {
+            row.set_remote_key(key);
+        }
+        let mut item = Item::new(store, row, storage_key);
+        item.remote_key = remote_key;
+        item.touched = self.clock;
+        self.add(item)
+    }
+
+    fn make_storage_key(&mut self, store: StoreId) -> Key {
+        if self.stores[store].numeric_storage_key {
+            return Key::new(&self.random.safe_integer().to_string(), true);
+        }
+        self.keys_made += 1;
+        let mut text = String::with_capacity(20);
+        push_base36(&mut text, self.key_prefix);
+        text.push('-');
+        push_base36(&mut text, self.keys_made);
+        Key::new(&text, false)
+    }
+
+    pub(super) fn update(&mut self, id: ItemId, row: &R, fields: FieldSet, source: Source) -> Result<(), Fault> {
+        let item = self.items.get(id).ok_or_else(removed)?;
+        self.plan_edit(item, Action::Update)?;
+        let fields = item.row.diff(row, fields);
+        if source == Source::Transporter {
+            let heard = RemoteRow { row: row.clone(), present: fields, key: None };
+            self.merge(id, &heard, self.clock);
+            self.touch(id);
+            self.end_turn();
+            return Ok(());
+        }
+        if fields.is_empty() {
+            return Ok(());
+        }
+        self.keep_base(id, fields);
+        self.overwrite(id, fields, row);
+        self.record_edit(id, Action::Update, fields, Settled::Existent);
+        self.tell(id);
+        self.touch(id);
+        self.end_turn();
+        Ok(())
+    }
+
+    /// Sets values, and keeps the payload of an attempt as it was.
+    pub(super) fn overwrite(&mut self, id: ItemId, fields: FieldSet, row: &R) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        item.freeze(self.stores[item.store].fields);
+        item.row.merge(fields, row);
+    }
+
+    pub(super) fn remove(&mut self, id: ItemId, source: Source) -> Result<(), Fault> {
+        let item = self.items.get(id).ok_or_else(removed)?;
+        let store = item.store;
+        self.plan_edit(item, Action::Delete)?;
+        self.end_turn();
+        if source == Source::Transporter || self.stores[store].origin.is_none() {
+            self.forget(id);
+            return Ok(());
+        }
+        if let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) {
+            sync.recognise();
+        }
+        self.unpark(id);
+        let Some(item) = self.items.get_mut(id) else { return Ok(()) };
+        // To delete it its key is enough: it need not be here first.
+        item.awaited = false;
+        if coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
+            // A create that never left, or was refused, and its delete: there is nothing to say.
+            self.forget(id);
+        } else {
+            self.changes(store).removed.push(id);
+            self.record_edit(id, Action::Delete, FieldSet::NONE, Settled::Existent);
+            self.touch(id);
+        }
+        Ok(())
+    }
+
+    fn plan_edit(&self, item: &Item<R>, action: Action) -> Result<(), Fault> {
+        if !self.stores[item.store].is_open() {
+            return Err(closed());
+        }
+        if item.is_removed() || coalesce(item.pending_action(), action) == Coalesced::Refused {
+            return Err(removed());
+        }
+        Ok(())
+    }
+
+    /// Keeps the server's side of fields that are edited for the first time.
+    fn keep_base(&mut self, id: ItemId, fields: FieldSet) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        let row = item.row.clone();
+        let sync = item.sync_mut(Settled::Existent);
+        if sync.settled == Settled::Existent {
+            sync.add_base(fields.without(sync.base_fields), &row);
+        }
+    }
+
+    /// Puts an edit behind what the item already has to say.
+    fn record_edit(&mut self, id: ItemId, action: Action, fields: FieldSet, settled: Settled) {
+        let (last, key, now) = (self.next_seq(), self.random.uuid(), self.clock);
+        let Some(item) = self.items.get_mut(id) else { return };
+        let store = item.store;
+        if self.stores[store].origin.is_none() {
+            item.sync = None;
+            return;
+        }
+        if !item.awaited {
+            // What an awaited item is fetched for is older than every edit of it, and is wanted all the same.
+            item.touched = now;
+        }
+        let sync = item.sync_mut(settled);
+        let edit = Edit { action, fields, first: last, last, key };
+        sync.pending = match sync.pending.take() {
+            Some(before) => join(before, Some(edit), key),
+            None => Some(edit),
+        };
+        self.stores[store].unsynced.insert(id);
+        self.reslot(id);
+    }
+
+    /// The app sends a parked edit again, together with what was edited since.
+    pub(super) fn retry(&mut self, id: ItemId) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        let store = item.store;
+        match item.parked().map(|fault| fault.code) {
+            // The server has it: the same request again asks for the key.
+            Some(Code::Uncertain) => self.ready_again(id),
+            Some(_) => self.unpark(id),
+            None => {}
+        }
+        self.tell(id);
+        self.touch(id);
+        self.release_waits(store);
+        self.run();
+    }
+
+    /// Makes a refused attempt a pending edit again, joined by what was edited since. An uncertain one stays: it was taken.
+    fn unpark(&mut self, id: ItemId) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        let all = self.stores[item.store].fields;
+        let code = item.parked().map(|fault| fault.code);
+        match code {
+            None | Some(Code::Uncertain) => return,
+            Some(_) => self.unstart(id),
+        }
+        if code == Some(Code::GoneRemotely)
+            && let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut())
+        {
+            sync.recreate(all);
+        }
+        self.reslot(id);
+    }
+
+    /// Makes the attempt, which the server does not have, a pending edit again, joined by what was edited since.
+    pub(super) fn unstart(&mut self, id: ItemId) {
+        let key = self.random.uuid();
+        let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
+        let Some(attempt) = sync.in_flight.take() else { return };
+        match join(attempt.edit.clone(), sync.pending.take(), key) {
+            Some(edit) => sync.pending = Some(edit),
+            None => {
+                // A create and its delete. The item is told to have gone when it was removed, so it leaves as removed.
+                sync.in_flight = Some(attempt);
+                sync.pending = Some(Edit::delete(key));
+                self.forget(id);
+            }
+        }
+        self.reslot(id);
+    }
+
+    /// The app gives up what has not left for sure: the item goes back to what the server holds, or was sent.
+    pub(super) fn discard(&mut self, id: ItemId) {
+        self.unstore(id);
+        let Some(item) = self.items.get_mut(id) else { return self.run() };
+        let (store, was_removed) = (item.store, item.is_removed());
+        let Some(sync) = &mut item.sync else { return self.run() };
+        let gone = sync.parked().is_some_and(|fault| fault.code == Code::GoneRemotely);
+        let fault = Fault::new(Code::Discarded, "the edit was given up by discard()");
+        sync.in_flight.take_if(|attempt| matches!(attempt.state, AttemptState::Parked(_)));
+        let kept = sync.in_flight.as_ref().map(|attempt| attempt.edit.last);
+        if gone || (kept.is_none() && sync.settled == Settled::New) {
+            self.reject_item(id, &fault);
+            self.forget(id);
+            return self.run();
+        }
+        let values = sync.give_up();
+        for (fields, row) in values.into_iter().flatten() {
+            self.overwrite(id, fields, &row);
+        }
+        if let Some(item) = self.items.get_mut(id) {
+            item.settle();
+            if item.sync.is_none() {
+                self.stores[store].unsynced.remove(&id);
+            }
+        }
+        let is_removed = self.items.get(id).is_some_and(Item::is_removed);
+        if was_removed && !is_removed {
+            self.changes(store).added.push(id);
+        }
+        self.tell(id);
+        self.reject_synced_after(id, kept, &fault);
+        self.touch(id);
+        self.reslot(id);
+        self.run();
+    }
+}
+
+impl<R: Row> Sync<R> {
+    /// Keeps the server's values of more fields.
+    pub(super) fn add_base(&mut self, fields: FieldSet, values: &R) {
+        if fields.is_empty() {
+            return;
+        }
+        match &mut self.base {
+            Some(base) => base.merge(fields, values),
+            none => *none = Some(values.pick(fields)),
+        }
+        self.base_fields = self.base_fields.with(fields);
+    }
+
+    /// Keeps the server's values of no other fields than these.
+    pub(super) fn keep_base_of(&mut self, fields: FieldSet) {
+        self.base_fields = self.base_fields.and(fields);
+        if self.base_fields.is_empty() {
+            self.base = None;
+        }
+    }
+
+    /// Drops the pending edit. What its fields go back to: to what was sent, the others to what the server holds. A
+    /// pending delete no longer tells the fields of the edits that it replaced; `base_fields` and the attempt do.
+    fn give_up(&mut self) -> [Option<(FieldSet, R)>; 2] {
+        self.pending = None;
+        let sent = self.in_flight.as_ref().map_or(FieldSet::NONE, |attempt| attempt.edit.fields);
+        let to_base = self.base_fields.without(sent);
+        let base = self.base.clone().filter(|_| !to_base.is_empty()).map(|base| (to_base, base));
+        let frozen = self.in_flight.as_ref().and_then(|attempt| attempt.frozen.clone());
+        self.keep_base_of(sent);
+        [base, frozen.map(|frozen| (sent, frozen))]
+    }
+
+    /// A create that was repeated and met a row under the key that the app chose has most likely met itself: the answer
+    /// was lost. To remove the item is then to delete that row.
+    fn recognise(&mut self) {
+        if let Some(attempt) = &mut self.in_flight
+            && attempt.edit.action == Action::Create
+            && attempt.attempts > 1
+            && matches!(&attempt.state, AttemptState::Parked(fault) if fault.code == Code::Conflict)
+        {
+            attempt.edit.action = Action::Update;
+            self.settled = Settled::Existent;
+        }
+    }
+
+    /// The server has deleted the item: what is left to say is to make it anew.
+    fn recreate(&mut self, all: FieldSet) {
+        self.settled = Settled::New;
+        self.keep_base_of(FieldSet::NONE);
+        if let Some(edit) = self.pending.as_mut().filter(|edit| edit.action == Action::Update) {
+            edit.action = Action::Create;
+            edit.fields = all;
+        }
+    }
+}
+
+impl Edit {
+    const fn delete(key: IdempotencyKey) -> Self {
+        let nowhere = super::id::Seq(0);
+        Self { action: Action::Delete, fields: FieldSet::NONE, first: nowhere, last: nowhere, key }
+    }
+}
+
+/// Two edits, neither of which has reached the server, as one; nothing if they undo each other. The key is always a new
+/// one: what client storage failed to note may have been sent under the old one, and a key stands for one payload.
+pub(super) fn join(first: Edit, second: Option<Edit>, key: IdempotencyKey) -> Option<Edit> {
+    let Some(second) = second else { return Some(Edit { key, ..first }) };
+    let (from, last) = (first.first.min(second.first), first.last.max(second.last));
+    match coalesce(Some(first.action), second.action) {
+        Coalesced::Edit(action) => {
+            let fields = if action == Action::Delete { FieldSet::NONE } else { first.fields.with(second.fields) };
+            Some(Edit { action, fields, first: from, last, key })
+        }
+        Coalesced::Vanished => None,
+        // Only what follows a delete is refused, and the delete stands.
+        Coalesced::Refused => Some(Edit { first: from, last, key, ..first }),
+    }
+}
+
+/// The refusal of an id that would lead a request astray.
+pub(super) fn unsafe_id(id: &str) -> Fault {
+    let message =
+        format!("\"{id}\" cannot be an id: a URL path would lead elsewhere (RFC 3986 §5.2.4); use another one");
+    Fault::new(Code::UnsafeId, message)
+}
+
+fn push_base36(text: &mut String, mut number: u64) {
+    let mut digits = [0; 13];
+    let mut length = 0;
+    while let Some(digit) = digits.get_mut(length) {
+        *digit = b"0123456789abcdefghijklmnopqrstuvwxyz"[usize::try_from(number % 36).unwrap_or(0)];
+        length += 1;
+        number /= 36;
+        if number == 0 {
+            break;
+        }
+    }
+    text.extend(digits[..length].iter().rev().map(|byte| char::from(*byte)));
+}

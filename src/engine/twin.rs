@@ -1,0 +1,105 @@
+//! Two items that turn out to be one row of the server: the key shows it.
+//!
+//! It happens when a fetch brings the row of a create before the create's own answer comes. What was done to the twin
+//! moves to the item that was created here, requests under way and promises included; the twin goes.
+
+use super::{
+    Engine,
+    edit::join,
+    id::{ItemId, Key},
+    item::{Edit, Sync},
+    lifecycle::{Action, Settled},
+    outbox::What,
+    row::{FieldSet, RemoteRow, Row},
+};
+
+impl<R: Row> Engine<R> {
+    /// Gives a created item the key that the server made. The other item that had it, if there is one.
+    pub(super) fn adopt_key(&mut self, id: ItemId, key: Key) -> Option<ItemId> {
+        let item = self.items.get_mut(id)?;
+        let before = item.remote_key.replace(key.clone());
+        item.row.set_remote_key(&key);
+        let known = &mut self.stores[item.store].by_remote;
+        if let Some(before) = before.filter(|before| known.get(before) == Some(&id)) {
+            known.remove(&before);
+        }
+        let twin = known.insert(key, id);
+        self.settle_ready(id);
+        twin.filter(|twin| *twin != id)
+    }
+
+    /// Moves everything that is to be said about `twin` to `id`, and lets the twin go.
+    pub(super) fn absorb(&mut self, id: ItemId, twin: ItemId) {
+        self.unstore(twin);
+        self.unslot(twin);
+        let Some(other) = self.items.get_mut(twin) else { return };
+        let (store, row, heard, was_removed) = (other.store, other.row.clone(), other.heard, other.is_removed());
+        let awaited = other.awaited;
+        let moved = other.sync.take();
+        let all = self.stores[store].fields;
+        let edited = moved.as_ref().map_or(FieldSet::NONE, |sync| sync.edited());
+        if !awaited {
+            // What a fetch brought is newer than the answer to a create, which may even be repeated from a record.
+            let newest = self.items.get(id).map_or(heard, |item| item.heard.max(heard));
+            let told = RemoteRow { row: row.clone(), present: all.without(edited), key: None };
+            self.merge(id, &told, newest);
+        }
+        if let Some(moved) = moved {
+            self.redirect(twin, id);
+            self.take_over(id, *moved, &row);
+        }
+        self.let_go(twin, !was_removed);
+        self.tell(id);
+        self.touch(id);
+        self.reslot(id);
+    }
+
+    /// Answers and promises of `twin` are from now on those of `id`.
+    fn redirect(&mut self, twin: ItemId, id: ItemId) {
+        for sent in self.requests.values_mut() {
+            if sent.what == What::Edit(twin) {
+                sent.what = What::Edit(id);
+            }
+        }
+        self.move_synced(twin, id);
+    }
+
+    /// Puts the edits of another item, whose values are `row`, to those of this one; of two edits of a field the later
+    /// one stands.
+    fn take_over(&mut self, id: ItemId, mut moved: Sync<R>, row: &R) {
+        let key = self.random.uuid();
+        let Some(item) = self.items.get_mut(id) else { return };
+        let (store, was_removed) = (item.store, item.is_removed());
+        let all = self.stores[store].fields;
+        let mine = item.sync.as_ref().and_then(|sync| sync.last_seq()).zip(item.sync.as_ref().map(|sync| sync.edited()));
+        let older = mine.filter(|(last, _)| Some(*last) > moved.last_seq()).map_or(FieldSet::NONE, |(_, fields)| fields);
+        if let Some(attempt) = moved.in_flight.as_mut().filter(|attempt| attempt.frozen.is_none()) {
+            attempt.frozen = Some(row.pick(all));
+        }
+        self.overwrite(id, moved.edited().without(older), row);
+        let Some(item) = self.items.get_mut(id) else { return };
+        let sync = item.sync_mut(Settled::Existent);
+        if let Some(base) = &moved.base {
+            sync.add_base(moved.base_fields.without(sync.base_fields), base);
+        }
+        if sync.in_flight.is_none() {
+            sync.in_flight = moved.in_flight.take();
+        }
+        let rest = [moved.in_flight.map(|attempt| attempt.edit), moved.pending];
+        for edit in rest.into_iter().flatten() {
+            sync.pending = Some(both(sync.pending.take(), edit, key));
+        }
+        let is_removed = item.is_removed();
+        self.stores[store].unsynced.insert(id);
+        if is_removed && !was_removed {
+            self.changes(store).removed.push(id);
+        }
+    }
+}
+
+/// Two edits that were made side by side: a delete wins, whichever came first.
+fn both(mine: Option<Edit>, theirs: Edit, key: super::id::IdempotencyKey) -> Edit {
+    let Some(mine) = mine else { return theirs };
+    let (first, second) = if mine.action == Action::Delete { (theirs, mine) } else { (mine, theirs) };
+    join(first.clone(), Some(second), key).unwrap_or(first)
+}

@@ -1,0 +1,231 @@
+//! What client storage holds for one item, as an object: `{ ...values, _id, id, _sync }`.
+//!
+//! `_sync` is absent when the item is settled. Owns the names in it, which are a stored format: they may be added to, never
+//! given another meaning.
+
+use js_sys::{Array, Reflect};
+use serde::Deserialize;
+use wasm_bindgen::prelude::*;
+
+use super::row::{JsRow, Shape, key_of, split, words};
+use crate::engine::{
+    Attempt, AttemptState, Edit, Sync,
+    error::{Code, Fault},
+    id::{IdempotencyKey, Seq},
+    input::Record,
+    lifecycle::{Action, Settled},
+    row::FieldSet,
+};
+
+#[wasm_bindgen(module = "/src/web/row.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = packEdit)]
+    #[allow(clippy::too_many_arguments)]
+    fn pack_edit(
+        shape: &JsValue,
+        action: &str,
+        first: f64,
+        last: f64,
+        key: &str,
+        a: u32,
+        b: u32,
+        c: u32,
+        d: u32,
+    ) -> JsValue;
+    #[wasm_bindgen(js_name = packAttempt)]
+    fn pack_attempt(shape: &JsValue, edit: &JsValue, attempts: u32, frozen: &JsValue, parked: &JsValue) -> JsValue;
+    #[wasm_bindgen(js_name = packRecord)]
+    #[allow(clippy::too_many_arguments)]
+    fn pack_record(
+        shape: &JsValue,
+        row: &JsValue,
+        settled: Option<&str>,
+        in_flight: &JsValue,
+        pending: &JsValue,
+        base: &JsValue,
+        a: u32,
+        b: u32,
+        c: u32,
+        d: u32,
+    ) -> JsValue;
+    #[wasm_bindgen(catch, js_name = unpackAll)]
+    fn unpack_all(shape: &JsValue, records: &Array) -> Result<Unpacked, JsValue>;
+    #[wasm_bindgen(js_name = fieldWords)]
+    fn field_words(shape: &JsValue, names: Vec<String>) -> Vec<u32>;
+    #[wasm_bindgen(js_name = unpackRow)]
+    fn unpack_row(shape: &JsValue, object: &JsValue) -> JsValue;
+
+    type Unpacked;
+    #[wasm_bindgen(method, getter)]
+    fn rows(this: &Unpacked) -> Array;
+    #[wasm_bindgen(method, getter)]
+    fn syncs(this: &Unpacked) -> Array;
+    #[wasm_bindgen(method, getter, js_name = storageKeys)]
+    fn storage_keys(this: &Unpacked) -> String;
+    #[wasm_bindgen(method, getter, js_name = remoteKeys)]
+    fn remote_keys(this: &Unpacked) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn problems(this: &Unpacked) -> u32;
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredEdit {
+    action: String,
+    first: u64,
+    last: u64,
+    key: String,
+    fields: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct StoredFault {
+    code: String,
+    message: String,
+    status: Option<u16>,
+    body: Option<String>,
+}
+
+/// The object to store for an item.
+pub fn pack(shape: &Shape, record: &Record<JsRow>) -> JsValue {
+    let row = record.row.js();
+    let Some(sync) = &record.sync else {
+        let none = &JsValue::UNDEFINED;
+        return pack_record(shape.js(), row, None, none, none, none, 0, 0, 0, 0);
+    };
+    let in_flight = sync.in_flight.as_ref().map_or(JsValue::UNDEFINED, |attempt| {
+        let frozen = attempt.frozen.as_ref().map_or(JsValue::UNDEFINED, |row| row.js().clone());
+        pack_attempt(shape.js(), &edit(shape, &attempt.edit), attempt.attempts, &frozen, &parked(&attempt.state))
+    });
+    let pending = sync.pending.as_ref().map_or(JsValue::UNDEFINED, |pending| edit(shape, pending));
+    let base = sync.base.as_ref().map_or(JsValue::UNDEFINED, |row| row.js().clone());
+    let [a, b, c, d] = split(sync.base_fields);
+    let settled = match sync.settled {
+        Settled::New => "new",
+        Settled::Existent => "existent",
+    };
+    pack_record(shape.js(), row, Some(settled), &in_flight, &pending, &base, a, b, c, d)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a device makes fewer than 2^53 edits")]
+fn edit(shape: &Shape, edit: &Edit) -> JsValue {
+    let [a, b, c, d] = split(edit.fields);
+    let (first, last) = (edit.first.0 as f64, edit.last.0 as f64);
+    pack_edit(shape.js(), edit.action.name(), first, last, &edit.key.to_string(), a, b, c, d)
+}
+
+fn parked(state: &AttemptState) -> JsValue {
+    match state {
+        AttemptState::Parked(fault) => fault_object(fault),
+        AttemptState::Storing { .. } | AttemptState::Ready | AttemptState::Sending(..) | AttemptState::Waiting(_) => {
+            JsValue::UNDEFINED
+        }
+    }
+}
+
+/// A fault as `{code, message, status?, body?}`.
+pub fn fault_object(fault: &Fault) -> JsValue {
+    let object = js_sys::Object::new();
+    let set = |name: &str, value: &JsValue| drop(Reflect::set(&object, &name.into(), value));
+    set("code", &fault.code.name().into());
+    set("message", &fault.message.as_str().into());
+    if let Some(status) = fault.status {
+        set("status", &status.into());
+    }
+    if let Some(body) = &fault.body {
+        set("body", &body.as_str().into());
+    }
+    object.into()
+}
+
+/// Stored records as the engine's, the problem with those that make no sense, and the rows as one array.
+pub fn unpack(shape: &Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Fault>, Array) {
+    let Ok(unpacked) = unpack_all(shape.js(), records) else {
+        let fault = Fault::new(Code::Storage, "the stored records could not be read");
+        return (Vec::new(), Some(fault), Array::new());
+    };
+    let mut problems = unpacked.problems();
+    let (storage_keys, remote_keys) = (unpacked.storage_keys(), unpacked.remote_keys());
+    let rows = unpacked.rows();
+    let mut list: Vec<Option<Record<JsRow>>> = rows
+        .iter()
+        .zip(storage_keys.split('\0').zip(remote_keys.split('\0')))
+        .map(|(row, (storage_key, remote_key))| {
+            let (row, storage_key) = (shape.row(row), key_of(storage_key)?);
+            Some(Record { storage_key, remote_key: key_of(remote_key), row, sync: None })
+        })
+        .collect();
+    let syncs = unpacked.syncs().to_vec();
+    for pair in syncs.chunks_exact(2) {
+        let [at, sync] = pair else { continue };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
+        let slot = at.as_f64().and_then(|at| list.get_mut(at as usize));
+        let Some(slot) = slot else { continue };
+        match read_sync(shape, sync) {
+            Some(sync) => slot.iter_mut().for_each(|record| record.sync = Some(Box::new(sync.clone()))),
+            None => *slot = None,
+        }
+    }
+    let before = list.len();
+    let records: Vec<_> = list.into_iter().flatten().collect();
+    problems += u32::try_from(before - records.len()).unwrap_or(u32::MAX);
+    let problem = (problems > 0).then(|| {
+        let message = [&problems.to_string(), " stored records make no sense and were left out"].concat();
+        Fault::new(Code::Storage, message)
+    });
+    (records, problem, rows)
+}
+
+fn get(object: &JsValue, name: &str) -> Option<JsValue> {
+    Reflect::get(object, &name.into()).ok().filter(|value| !value.is_undefined())
+}
+
+fn read_sync(shape: &Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
+    let settled = match get(stored, "settled")?.as_string()?.as_str() {
+        "new" => Settled::New,
+        "existent" => Settled::Existent,
+        _ => return None,
+    };
+    let mut sync = Sync::new(settled);
+    if let Some(pending) = get(stored, "pending") {
+        sync.pending = Some(read_edit(shape, pending)?);
+    }
+    if let Some(in_flight) = get(stored, "inFlight") {
+        sync.in_flight = Some(read_attempt(shape, &in_flight)?);
+    }
+    if let Some(base) = get(stored, "base") {
+        let names = serde_wasm_bindgen::from_value(get(stored, "baseFields")?).ok()?;
+        sync.base_fields = words(&field_words(shape.js(), names), 0);
+        sync.base = Some(shape.row(unpack_row(shape.js(), &base)));
+    }
+    (sync.pending.is_some() || sync.in_flight.is_some()).then_some(sync)
+}
+
+fn read_edit(shape: &Shape, stored: JsValue) -> Option<Edit> {
+    let stored: StoredEdit = serde_wasm_bindgen::from_value(stored).ok()?;
+    let action = Action::from_name(&stored.action)?;
+    let fields = match action {
+        Action::Create => FieldSet::first(shape.fields()),
+        Action::Update => words(&field_words(shape.js(), stored.fields.unwrap_or_default()), 0),
+        Action::Delete => FieldSet::NONE,
+    };
+    let key = IdempotencyKey::parse(&stored.key)?;
+    Some(Edit { action, fields, first: Seq(stored.first), last: Seq(stored.last), key })
+}
+
+fn read_attempt(shape: &Shape, stored: &JsValue) -> Option<Attempt<JsRow>> {
+    let state = match get(stored, "parked") {
+        Some(parked) => {
+            let parked: StoredFault = serde_wasm_bindgen::from_value(parked).ok()?;
+            let code = Code::from_name(&parked.code).unwrap_or(Code::Rejected);
+            AttemptState::Parked(Fault { code, message: parked.message, status: parked.status, body: parked.body })
+        }
+        None => AttemptState::Ready,
+    };
+    let attempts = get(stored, "attempts")?.as_f64()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
+    let attempts = attempts as u32;
+    let frozen = get(stored, "frozen").map(|frozen| shape.row(unpack_row(shape.js(), &frozen)));
+    let edit = read_edit(shape, stored.clone())?;
+    Some(Attempt { edit, attempts, frozen, state, strikes: 0, lost: false })
+}

@@ -1,0 +1,264 @@
+//! The engine's view of values that live in JavaScript: a row is a handle, its fields are moved by `row.js`.
+//!
+//! Owns the border between the two. Decides nothing: which fields, and when, is the engine's word.
+
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+
+use crate::engine::{
+    error::{Code, Fault},
+    id::Key,
+    input::Rows,
+    row::{FieldSet, RemoteRow, Row},
+    schema::Schema,
+};
+
+#[wasm_bindgen(module = "/src/web/row.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = makeShape)]
+    fn make_shape(names: Vec<String>, kinds: &JsValue, key: &str, storage_key: &str, numeric: bool) -> JsValue;
+    #[wasm_bindgen(js_name = emptyRow)]
+    fn empty_row(shape: &JsValue) -> JsValue;
+    #[wasm_bindgen(catch, js_name = take)]
+    fn take_js(shape: &JsValue, values: &JsValue, whole: bool) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = givenKey)]
+    fn given_key(shape: &JsValue) -> Option<String>;
+    #[wasm_bindgen(js_name = word)]
+    fn word_js(shape: &JsValue, at: u32) -> u32;
+    #[wasm_bindgen(catch, js_name = takeOne)]
+    fn take_one_js(shape: &JsValue, place: u32, value: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = takeForeign)]
+    fn take_foreign_js(shape: &JsValue, values: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = takeAll)]
+    fn take_all_js(shape: &JsValue, list: &JsValue) -> Result<TakenAll, JsValue>;
+    #[wasm_bindgen(js_name = takeKey)]
+    fn take_key_js(key: &JsValue) -> String;
+    #[wasm_bindgen(js_name = setKey)]
+    fn set_key(shape: &JsValue, row: &JsValue, remote: bool, text: &str, numeric: bool);
+    #[wasm_bindgen(js_name = merge)]
+    fn merge_js(row: &JsValue, from: &JsValue, a: u32, b: u32, c: u32, d: u32);
+    #[wasm_bindgen(js_name = pick)]
+    fn pick_js(shape: &JsValue, row: &JsValue, a: u32, b: u32, c: u32, d: u32) -> JsValue;
+    #[wasm_bindgen(js_name = diff)]
+    fn diff_js(shape: &JsValue, row: &JsValue, other: &JsValue, a: u32, b: u32, c: u32, d: u32) -> bool;
+    #[wasm_bindgen(js_name = payload)]
+    #[allow(clippy::too_many_arguments)]
+    fn payload_js(
+        shape: &JsValue,
+        row: &JsValue,
+        text: Option<&str>,
+        numeric: bool,
+        a: u32,
+        b: u32,
+        c: u32,
+        d: u32,
+    ) -> JsValue;
+
+    type TakenAll;
+    #[wasm_bindgen(method, getter)]
+    fn rows(this: &TakenAll) -> Array;
+    #[wasm_bindgen(method, getter)]
+    fn keys(this: &TakenAll) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn words(this: &TakenAll) -> Vec<u32>;
+    #[wasm_bindgen(method, getter)]
+    fn problems(this: &TakenAll) -> u32;
+    #[wasm_bindgen(method, getter)]
+    fn problem(this: &TakenAll) -> String;
+}
+
+/// How the rows of one store look. Made once for a schema and kept as long as the page, so that a row carries no count.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    js: &'static JsValue,
+    fields: usize,
+}
+
+/// The values of one item: a handle to the array behind its properties.
+#[derive(Clone)]
+pub struct JsRow {
+    js: JsValue,
+    shape: Shape,
+}
+
+/// The app's values, checked.
+pub struct TakenRow {
+    /// The values.
+    pub row: JsRow,
+    /// Which fields were given.
+    pub fields: FieldSet,
+    /// The server's key, if the app chose it.
+    pub key: Option<Key>,
+}
+
+impl Shape {
+    /// `kinds` holds a definition for each field of `schema`, in the same order.
+    pub fn new(schema: &Schema, kinds: &JsValue) -> Self {
+        let names = schema.fields.clone();
+        let js = make_shape(names, kinds, &schema.key, &schema.storage_key, schema.numeric);
+        Self { js: Box::leak(Box::new(js)), fields: schema.fields.len() }
+    }
+
+    /// The object that `row.js` knows it by.
+    pub const fn js(&self) -> &'static JsValue {
+        self.js
+    }
+
+    /// The number of its fields.
+    pub const fn fields(&self) -> usize {
+        self.fields
+    }
+
+    /// A handle to an array that has this shape.
+    pub fn row(&self, js: JsValue) -> JsRow {
+        JsRow { js, shape: *self }
+    }
+
+    /// A row without values.
+    pub fn empty(&self) -> JsRow {
+        self.row(empty_row(self.js))
+    }
+
+    /// Checks and copies the app's values.
+    ///
+    /// # Errors
+    /// `E_TYPE`, `E_NOT_CLONEABLE`, each with the property's name; `E_UNSAFE_ID`.
+    pub fn take(&self, values: &JsValue, whole: bool) -> Result<TakenRow, Fault> {
+        let row = self.row(take_js(self.js, values, whole).map_err(refusal)?);
+        let key = given_key(self.js).map(|key| read_key(&key)).transpose()?;
+        // A new item has all fields.
+        let fields = if whole { FieldSet::first(self.fields) } else { self.words() };
+        Ok(TakenRow { row, fields, key })
+    }
+
+    /// Checks and copies one value.
+    ///
+    /// # Errors
+    /// As `take`.
+    pub fn take_one(&self, field: u32, value: &JsValue) -> Result<(JsRow, FieldSet), Fault> {
+        let row = take_one_js(self.js, field, value).map_err(refusal)?;
+        Ok((self.row(row), FieldSet::one(field as usize)))
+    }
+
+    /// A server's object as a row; nothing if it is none.
+    pub fn take_remote(&self, values: &JsValue) -> Option<RemoteRow<JsRow>> {
+        let row = take_foreign_js(self.js, values).ok().filter(|row| !row.is_undefined())?;
+        let key = given_key(self.js).and_then(|key| key_of(&key));
+        Some(RemoteRow { row: self.row(row), present: self.words(), key })
+    }
+
+    /// A server's array as rows, and the same rows as one array; nothing if it is none.
+    pub fn take_all(&self, list: &JsValue) -> Option<(Rows<JsRow>, Array)> {
+        if !Array::is_array(list) {
+            return None;
+        }
+        let taken = take_all_js(self.js, list).ok()?;
+        let (rows, present, keys) = (taken.rows(), taken.words(), taken.keys());
+        let total = rows.length() + taken.problems();
+        let problem = (taken.problems() > 0).then(|| {
+            let (left_out, first) = (taken.problems().to_string(), taken.problem());
+            let message = [&left_out, " of ", &total.to_string(), " rows were left out; ", &first].concat();
+            Fault::new(Code::BadAnswer, message)
+        });
+        let told = rows
+            .iter()
+            .zip(keys.split('\0'))
+            .enumerate()
+            .map(|(at, (row, key))| RemoteRow {
+                row: self.row(row),
+                present: words(&present, at * 4),
+                key: key_of(key),
+            })
+            .collect();
+        Some((Rows { rows: told, complete: true, problem }, rows))
+    }
+
+    /// Reads a key that the app gave.
+    ///
+    /// # Errors
+    /// `E_UNSAFE_ID`.
+    pub fn key(&self, key: &JsValue) -> Result<Key, Fault> {
+        read_key(&take_key_js(key))
+    }
+
+    /// The field set that `row.js` left behind.
+    fn words(&self) -> FieldSet {
+        let count = u32::try_from(self.fields.div_ceil(32)).unwrap_or(0);
+        FieldSet((0..count).fold(0, |set, at| set | u128::from(word_js(self.js, at)) << (32 * at)))
+    }
+}
+
+impl JsRow {
+    /// The array itself.
+    pub fn js(&self) -> &JsValue {
+        &self.js
+    }
+
+    /// What is sent of it.
+    pub fn payload(&self, key: Option<&Key>, fields: FieldSet) -> JsValue {
+        let [a, b, c, d] = split(fields);
+        let numeric = key.is_some_and(|key| key.numeric);
+        payload_js(self.shape.js, &self.js, key.map(Key::text), numeric, a, b, c, d)
+    }
+}
+
+impl Row for JsRow {
+    fn merge(&mut self, fields: FieldSet, from: &Self) {
+        let [a, b, c, d] = split(fields);
+        merge_js(&self.js, &from.js, a, b, c, d);
+    }
+
+    fn pick(&self, fields: FieldSet) -> Self {
+        let [a, b, c, d] = split(fields);
+        self.shape.row(pick_js(self.shape.js, &self.js, a, b, c, d))
+    }
+
+    fn diff(&self, other: &Self, among: FieldSet) -> FieldSet {
+        let [a, b, c, d] = split(among);
+        if diff_js(self.shape.js, &self.js, &other.js, a, b, c, d) { self.shape.words() } else { FieldSet::NONE }
+    }
+
+    fn set_remote_key(&mut self, key: &Key) {
+        set_key(self.shape.js, &self.js, true, key.text(), key.numeric);
+    }
+
+    fn set_storage_key(&mut self, key: &Key) {
+        set_key(self.shape.js, &self.js, false, key.text(), key.numeric);
+    }
+}
+
+/// The four words of a field set.
+#[allow(clippy::cast_possible_truncation, reason = "cut into its words on purpose")]
+pub fn split(fields: FieldSet) -> [u32; 4] {
+    [fields.0 as u32, (fields.0 >> 32) as u32, (fields.0 >> 64) as u32, (fields.0 >> 96) as u32]
+}
+
+/// The field set whose four words begin at `at`.
+pub fn words(words: &[u32], at: usize) -> FieldSet {
+    let word = |offset: usize| u128::from(words.get(at + offset).copied().unwrap_or(0)) << (32 * offset);
+    FieldSet(word(0) | word(1) | word(2) | word(3))
+}
+
+/// Reads what `takeKey` writes: "n" or "s" and the text; nothing for no key.
+pub fn key_of(tagged: &str) -> Option<Key> {
+    let (tag, text) = tagged.split_at_checked(1)?;
+    Some(Key::new(text, tag == "n"))
+}
+
+/// As `key_of`, for a key that the app gave.
+fn read_key(tagged: &str) -> Result<Key, Fault> {
+    key_of(tagged).ok_or_else(|| {
+        Fault::new(
+            Code::UnsafeId,
+            "a key must be a finite number, or text that is not empty and holds no NUL; use another one",
+        )
+    })
+}
+
+/// What `row.js` threw.
+fn refusal(thrown: JsValue) -> Fault {
+    let get = |name: &str| js_sys::Reflect::get(&thrown, &name.into()).ok().and_then(|value| value.as_string());
+    let code = get("code").and_then(|code| Code::from_name(&code)).unwrap_or(Code::NotCloneable);
+    let message = get("message").unwrap_or_else(|| "the values could not be read".into());
+    Fault::new(code, message)
+}

@@ -1,0 +1,550 @@
+//! The IndexedDB room over a real IndexedDB, a fresh database for each test.
+
+use std::rc::Rc;
+
+use concordia::engine::error::StorageFailure;
+use concordia::web::client_storage::indexed_db::{IndexedDb, StoreWrites};
+use js_sys::{Array, Function, JSON, Promise};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_test::{console_log, wasm_bindgen_test};
+
+const STORE: &str = "people";
+
+fn fresh_name() -> String {
+    format!("test-{}", js_sys::Math::random())
+}
+
+fn js(body: &str) -> JsValue {
+    Function::new_no_args(body).call0(&JsValue::UNDEFINED).expect("a script without errors")
+}
+
+async fn js_async(body: &str) -> JsValue {
+    JsFuture::from(js(&format!("return (async () => {{ {body} }})()")).unchecked_into::<Promise>())
+        .await
+        .expect("no error")
+}
+
+fn rows(json: &str) -> Array {
+    JSON::parse(json).expect("JSON").unchecked_into()
+}
+
+fn made(count: u32, mark: &str) -> Array {
+    js(&format!("return Array.from({{length: {count}}}, (_, i) => ({{_id: `k${{i}}`, mark: '{mark}', i}}))"))
+        .unchecked_into()
+}
+
+fn writes(puts: Array) -> StoreWrites {
+    StoreWrites { store: STORE.into(), key_name: "_id".into(), puts, erased: Vec::new() }
+}
+
+fn erasure(ids: &[&str]) -> StoreWrites {
+    StoreWrites { erased: ids.iter().map(|id| JsValue::from_str(id)).collect(), ..writes(Array::new()) }
+}
+
+async fn put(room: &Rc<IndexedDb>, puts: Array) {
+    room.persist(vec![writes(puts)]).await.expect("committed");
+}
+
+/// The stored records, sorted by key, as JSON.
+async fn stored(database: &str) -> String {
+    let room = IndexedDb::new(database, false);
+    let records = room.load(STORE, "_id").await.expect("loaded");
+    room.close();
+    records.sort_by(&mut |a, b| {
+        let text = |v: &JsValue| js_sys::Reflect::get(v, &"_id".into()).expect("key").as_string().unwrap_or_default();
+        text(&a).cmp(&text(&b)) as i32
+    });
+    JSON::stringify(&records).expect("JSON").into()
+}
+
+/// How many entries the object stores hold: `blocks,deltas`.
+async fn entries(database: &str) -> String {
+    js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{database}'); o.onsuccess = () => r(o.result) }});
+         const n = s => new Promise(r => {{ const c = db.transaction(s).objectStore(s).count(); c.onsuccess = () => r(c.result) }});
+         const text = `${{await n('blocks')}},${{await n('deltas')}}`; db.close(); return text;"
+    ))
+    .await
+    .as_string()
+    .expect("text")
+}
+
+async fn wait(ms: u32) {
+    js_async(&format!("await new Promise(r => setTimeout(r, {ms}))")).await;
+}
+
+#[wasm_bindgen_test]
+async fn an_empty_store_loads_as_an_empty_array() {
+    let room = IndexedDb::new(&fresh_name(), false);
+    assert_eq!(room.load(STORE, "_id").await.expect("loaded").length(), 0);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_few_records_become_deltas_and_come_back_as_they_were() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    let json = r#"[{"_id":"a","n":1,"tags":["x","y"],"deep":{"z":null}},{"_id":"b"}]"#;
+    put(&room, rows(json)).await;
+    assert_eq!(stored(&name).await, json);
+    assert_eq!(entries(&name).await, "0,2");
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn many_records_become_blocks_of_256() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, made(1000, "first")).await;
+    assert_eq!(entries(&name).await, "4,0");
+    let again = IndexedDb::new(&name, false);
+    assert_eq!(again.load(STORE, "_id").await.expect("loaded").length(), 1000);
+    again.close();
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_delta_wins_over_its_block_and_a_marker_hides_it() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, made(64, "block")).await;
+    put(&room, rows(r#"[{"_id":"k3","mark":"delta"}]"#)).await;
+    room.persist(vec![erasure(&["k4", "never"])]).await.expect("committed");
+    let text = stored(&name).await;
+    assert!(text.contains(r#"{"_id":"k3","mark":"delta"}"#), "{text}");
+    assert!(!text.contains(r#""_id":"k4","#), "{text}");
+    assert_eq!(text.matches("_id").count(), 63);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_later_block_wins_over_an_earlier_one_and_over_the_deltas_that_it_covers() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, made(100, "old")).await;
+    put(&room, rows(r#"[{"_id":"k1","mark":"delta"},{"_id":"other","mark":"delta"}]"#)).await;
+    room.persist(vec![erasure(&["k2"])]).await.expect("committed");
+    put(&room, made(70, "new")).await;
+    assert_eq!(entries(&name).await, "2,1");
+    let text = stored(&name).await;
+    assert_eq!(text.matches(r#""mark":"new""#).count(), 70, "{text}");
+    assert_eq!(text.matches(r#""mark":"old""#).count(), 30);
+    assert_eq!(text.matches(r#""mark":"delta""#).count(), 1);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn string_and_number_keys_are_different_keys() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, rows(r#"[{"_id":1,"v":"number"},{"_id":"1","v":"string"}]"#)).await;
+    let batch = StoreWrites { erased: vec![JsValue::from_f64(1.0)], ..writes(Array::new()) };
+    room.persist(vec![batch]).await.expect("committed");
+    assert_eq!(stored(&name).await, r#"[{"_id":"1","v":"string"}]"#);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn stores_whose_names_begin_alike_do_not_mix() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    let of = |store: &str, puts| StoreWrites { store: store.into(), ..writes(puts) };
+    let batch = vec![of("people", made(70, "a")), of("people2", made(65, "b")), of("peopl", rows(r#"[{"_id":"x"}]"#))];
+    room.persist(batch).await.expect("committed");
+    assert_eq!(room.load("people", "_id").await.expect("loaded").length(), 70);
+    assert_eq!(room.load("people2", "_id").await.expect("loaded").length(), 65);
+    assert_eq!(room.load("peopl", "_id").await.expect("loaded").length(), 1);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_batch_is_handed_over_before_the_call_returns_and_needs_no_polling() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, rows(r#"[{"_id":"first"}]"#)).await;
+    let (few, many) = (rows(r#"[{"_id":"a","v":"as it was"}]"#), made(64, "as it was"));
+    let futures = [room.persist(vec![writes(few.clone())]), room.persist(vec![writes(many.clone())])];
+    for puts in [few, many] {
+        js_sys::Reflect::set(&puts.get(0), &"v".into(), &"changed later".into()).expect("set");
+    }
+    drop(futures);
+    wait(100).await;
+    let text = stored(&name).await;
+    assert_eq!(text.matches("_id").count(), 66);
+    assert!(!text.contains("changed later"), "{text}");
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn batches_issued_while_the_database_is_opening_keep_their_order() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    let futures: Vec<_> = (0..20)
+        .map(|n| {
+            room.persist(vec![writes(if n % 3 == 0 {
+                made(64, &n.to_string())
+            } else {
+                rows(&format!(r#"[{{"_id":"k0","mark":"{n}"}}]"#))
+            })])
+        })
+        .collect();
+    for future in futures {
+        future.await.expect("committed");
+    }
+    let text = stored(&name).await;
+    assert!(text.contains(r#"{"_id":"k0","mark":"19"}"#), "{text}");
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_record_that_cannot_be_cloned_is_named_and_nothing_of_its_batch_is_written() {
+    for count in [3, 300] {
+        let name = fresh_name();
+        let room = IndexedDb::new(&name, false);
+        put(&room, rows(r#"[{"_id":"before"}]"#)).await;
+        let bad = made(count, "x");
+        js_sys::Reflect::set(&bad.get(2), &"f".into(), &Function::new_no_args("")).expect("set");
+        let failure = room.persist(vec![writes(bad)]).await.expect_err("refused");
+        assert!(matches!(&failure, StorageFailure::Aborted(why) if why.contains("k2")), "{failure:?}");
+        let without_key = room.persist(vec![writes(rows(r#"[{"_id":"fine"},{"name":"no key"}]"#))]).await;
+        assert!(
+            matches!(&without_key, Err(StorageFailure::Aborted(why)) if why.contains("without _id")),
+            "{without_key:?}"
+        );
+        put(&room, rows(r#"[{"_id":"after"}]"#)).await;
+        assert_eq!(stored(&name).await, r#"[{"_id":"after"},{"_id":"before"}]"#);
+        room.close();
+    }
+}
+
+#[wasm_bindgen_test]
+async fn two_tabs_writing_bulks_do_not_overwrite_each_other() {
+    let name = fresh_name();
+    let (one, two) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    one.load(STORE, "_id").await.expect("loaded");
+    two.load(STORE, "_id").await.expect("loaded");
+    put(&one, made(300, "one")).await;
+    put(&one, made(300, "one again")).await;
+    put(&two, made(100, "two")).await;
+    put(&two, rows(r#"[{"_id":"k7","mark":"delta of two"}]"#)).await;
+    put(&one, made(64, "last")).await;
+    let text = stored(&name).await;
+    assert_eq!(text.matches(r#""mark":"last""#).count(), 64);
+    assert_eq!(text.matches(r#""mark":"two""#).count(), 36);
+    assert_eq!(text.matches(r#""mark":"one again""#).count(), 200);
+    one.close();
+    two.close();
+}
+
+#[wasm_bindgen_test]
+async fn bulks_issued_together_from_a_stale_number_do_not_overwrite_each_other() {
+    let name = fresh_name();
+    let (stale, other) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    stale.load(STORE, "_id").await.expect("loaded");
+    for mark in ["o0", "o1"] {
+        put(&other, made(64, mark)).await;
+    }
+    let bulk = |n: u32| -> Array {
+        js(&format!("return Array.from({{length: 600}}, (_, i) => ({{_id: `b{n}-${{i}}`, mark: 'b{n}'}}))"))
+            .unchecked_into()
+    };
+    let futures: Vec<_> = (0..4).map(|n| stale.persist(vec![writes(bulk(n))])).collect();
+    for future in futures {
+        future.await.expect("committed");
+    }
+    assert_eq!(stored(&name).await.matches("_id").count(), 64 + 4 * 600);
+    stale.close();
+    other.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_bulk_issued_while_a_fold_is_under_way_lands_on_top_of_it() {
+    js(
+        "globalThis.realIdle = globalThis.requestIdleCallback; globalThis.requestIdleCallback = f => { globalThis.idleNow = f }",
+    );
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, made(600, "old")).await;
+    put(&room, made(300, "newer")).await;
+    put(&room, made(300, "newest")).await;
+    js_async("idleNow(); globalThis.requestIdleCallback = realIdle; for (let i = 0; i < 20; i++) await 0").await;
+    let batches = [vec![writes(made(200, "bulk"))], vec![writes(rows(r#"[{"_id":"k1","mark":"delta"}]"#))]];
+    let futures: Vec<_> = batches.into_iter().map(|batch| room.persist(batch)).collect();
+    for future in futures {
+        future.await.expect("committed");
+    }
+    // Three blocks by the fold, of what were seven, and one by the bulk.
+    assert_eq!(entries(&name).await, "4,1");
+    let text = stored(&name).await;
+    let count = |mark: &str| text.matches(&format!(r#""mark":"{mark}""#)).count();
+    assert_eq!([count("bulk"), count("delta"), count("newest"), count("old")], [199, 1, 100, 300]);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_fold_leaves_fresh_blocks_and_nothing_is_lost_while_batches_go_on() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, made(600, "old")).await;
+    for round in 0..6 {
+        put(
+            &room,
+            rows(&format!(
+                "[{}]",
+                (0..63)
+                    .map(|n| format!(r#"{{"_id":"k{}","mark":"delta"}}"#, round * 63 + n))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )),
+        )
+        .await;
+    }
+    room.persist(vec![erasure(&["k599"])]).await.expect("committed");
+    // Idle time comes within these: some batches are issued before, some after, some during the fold.
+    for n in 0..40 {
+        put(&room, rows(&format!(r#"[{{"_id":"k{}","mark":"late"}}]"#, 400 + n))).await;
+        if n % 10 == 0 {
+            put(&room, made(64, &format!("bulk {n}"))).await;
+            wait(20).await;
+        }
+    }
+    wait(300).await;
+    let counts = entries(&name).await;
+    let (_, deltas) = counts.split_once(',').expect("two numbers");
+    assert!(deltas.parse::<u32>().expect("a number") < 100, "not folded: {counts}");
+    let text = stored(&name).await;
+    assert_eq!(text.matches("_id").count(), 599);
+    assert_eq!(text.matches(r#""mark":"late""#).count(), 40);
+    assert_eq!(text.matches(r#""mark":"bulk 30""#).count(), 64);
+    assert_eq!(text.matches(r#""mark":"delta""#).count(), 6 * 63 - 64);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn overwritten_blocks_are_folded() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    for round in 0..4 {
+        put(&room, made(300, &round.to_string())).await;
+    }
+    wait(400).await;
+    let before = entries(&name).await;
+    let blocks: u32 = before.split(',').next().expect("a number").parse().expect("a number");
+    assert!(blocks <= 4, "{before}");
+    assert_eq!(stored(&name).await.matches(r#""mark":"3""#).count(), 300);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_newer_database_is_left_alone() {
+    let name = fresh_name();
+    js_async(&format!(
+        "await new Promise(r => {{ const o = indexedDB.open('{name}', 2); o.onsuccess = () => {{ o.result.close(); r() }} }})"
+    ))
+    .await;
+    let room = IndexedDb::new(&name, false);
+    assert_eq!(room.load(STORE, "_id").await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(room.persist(vec![erasure(&["a"])]).await.expect_err("refused"), StorageFailure::NewerVersion);
+}
+
+#[wasm_bindgen_test]
+async fn a_database_of_somebody_else_is_refused_at_once() {
+    let name = fresh_name();
+    js_async(&format!("await new Promise(r => {{ const o = indexedDB.open('{name}', 1); o.onsuccess = () => {{ o.result.close(); r() }} }})"))
+        .await;
+    let room = IndexedDb::new(&name, false);
+    assert_eq!(room.load(STORE, "_id").await.expect_err("refused"), StorageFailure::Refused("NotFoundError".into()));
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn an_upgrade_by_another_tab_is_not_held_up_and_later_writes_say_why() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    let last = room.persist(vec![writes(rows(r#"[{"_id":"b"}]"#))]);
+    js_async(&format!(
+        "await new Promise((r, e) => {{ const o = indexedDB.open('{name}', 2); o.onsuccess = () => {{ o.result.close(); r() }}; setTimeout(e, 2000, 'hung') }})"
+    ))
+    .await;
+    last.await.expect("what was under way is finished");
+    assert_eq!(room.persist(vec![erasure(&["a"])]).await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(room.load(STORE, "_id").await.expect_err("refused"), StorageFailure::NewerVersion);
+}
+
+#[wasm_bindgen_test]
+async fn a_missing_indexed_db_is_refused_without_a_panic() {
+    js("globalThis.keptDescriptor = Object.getOwnPropertyDescriptor(globalThis, 'indexedDB');
+        Object.defineProperty(globalThis, 'indexedDB', {value: undefined, configurable: true})");
+    let room = IndexedDb::new(&fresh_name(), false);
+    let loaded = room.load(STORE, "_id").await;
+    let written = room.persist(vec![writes(made(3, "x"))]).await;
+    js("Object.defineProperty(globalThis, 'indexedDB', keptDescriptor)");
+    assert!(matches!(loaded, Err(StorageFailure::Refused(_))), "{loaded:?}");
+    assert!(matches!(written, Err(StorageFailure::Refused(_))), "{written:?}");
+    // It is there again: so it works again.
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn an_open_that_throws_is_refused() {
+    js("indexedDB.open = () => { throw new DOMException('no', 'SecurityError') }");
+    let loaded = IndexedDb::new(&fresh_name(), false).load(STORE, "_id").await;
+    let own = js("const own = typeof indexedDB.open; delete indexedDB.open; return own");
+    assert_eq!(own.as_string().as_deref(), Some("function"), "what was shadowed is put back");
+    assert!(matches!(loaded, Err(StorageFailure::Refused(_))), "{loaded:?}");
+}
+
+#[wasm_bindgen_test]
+async fn an_open_that_hangs_is_given_up_and_still_serves_those_who_come_after_it_ended() {
+    let name = fresh_name();
+    // A connection that ignores `versionchange` blocks the deletion, and the deletion blocks the open.
+    js_async(&format!(
+        "globalThis.blocker = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         indexedDB.deleteDatabase('{name}')"
+    ))
+    .await;
+    let room = IndexedDb::new(&name, false);
+    let begun = js_sys::Date::now();
+    assert_eq!(room.load(STORE, "_id").await.expect_err("blocked"), StorageFailure::Refused("blocked".into()));
+    assert!((2900.0..4500.0).contains(&(js_sys::Date::now() - begun)));
+    let begun = js_sys::Date::now();
+    let second = room.persist(vec![erasure(&["x"])]).await;
+    assert_eq!(second.expect_err("still blocked"), StorageFailure::Refused("blocked".into()));
+    assert!(js_sys::Date::now() - begun < 500.0, "told at once");
+    js("blocker.close()");
+    wait(300).await;
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"}]"#);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_lost_connection_is_opened_again_and_the_batches_keep_their_order() {
+    let name = fresh_name();
+    // The page's own hand on the connection, as the browser's when it closes one.
+    js("globalThis.realOpen = indexedDB.open; globalThis.opened = [];
+        indexedDB.open = function (...a) { const r = realOpen.apply(indexedDB, a); r.addEventListener('success', () => opened.push(r.result)); return r }");
+    let room = IndexedDb::new(&name, false);
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    js("opened.at(-1).close()");
+    let futures: Vec<_> =
+        (0..5).map(|n| room.persist(vec![writes(rows(&format!(r#"[{{"_id":"b","n":{n}}}]"#)))])).collect();
+    for future in futures {
+        future.await.expect("committed after reopening");
+    }
+    js("opened.at(-1).close()");
+    assert_eq!(room.load(STORE, "_id").await.expect("loaded after reopening").length(), 2);
+    js("delete indexedDB.open");
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"},{"_id":"b","n":4}]"#);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_transaction_aborted_for_quota_says_quota_and_any_other_abort_says_aborted() {
+    let name = fresh_name();
+    // The connection holds the prototype's `transaction`, so the failure is planted before it opens.
+    js("globalThis.realTransaction = IDBDatabase.prototype.transaction; globalThis.plan = [];
+        IDBDatabase.prototype.transaction = function (...a) { const t = realTransaction.apply(this, a); plan.shift()?.(t); return t }");
+    let room = IndexedDb::new(&name, false);
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    js(
+        "plan.push(t => { Object.defineProperty(t, 'error', {value: new DOMException('full', 'QuotaExceededError')}); queueMicrotask(() => t.abort()) })",
+    );
+    let quota = room.persist(vec![writes(rows(r#"[{"_id":"b"}]"#))]).await;
+    js("plan.push(t => queueMicrotask(() => t.abort()))");
+    let aborted = room.persist(vec![writes(made(100, "x"))]).await;
+    put(&room, rows(r#"[{"_id":"c"}]"#)).await;
+    js("IDBDatabase.prototype.transaction = realTransaction");
+    assert_eq!(quota.expect_err("quota"), StorageFailure::Quota);
+    assert!(matches!(aborted, Err(StorageFailure::Aborted(_))), "{aborted:?}");
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"},{"_id":"c"}]"#);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_request_error_aborts_the_batch_and_throws_nothing_into_the_page() {
+    js("globalThis.thrown = []; addEventListener('error', e => thrown.push(e.message))");
+    // `put` turned into `add` of a key that exists: a real request error.
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    js(
+        "globalThis.realPut = IDBObjectStore.prototype.put; IDBObjectStore.prototype.put = IDBObjectStore.prototype.add",
+    );
+    let failed = room.persist(vec![writes(rows(r#"[{"_id":"z"},{"_id":"a"},{"_id":"y"}]"#)), erasure(&["w"])]).await;
+    js("IDBObjectStore.prototype.put = realPut");
+    wait(50).await;
+    assert!(matches!(failed, Err(StorageFailure::Aborted(_))), "{failed:?}");
+    assert_eq!(js("return thrown.join()").as_string().as_deref(), Some(""));
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"}]"#);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn strict_durability_is_asked_for_on_writes() {
+    js("globalThis.realTransaction = IDBDatabase.prototype.transaction; globalThis.asked = [];
+        IDBDatabase.prototype.transaction = function (...a) { const t = realTransaction.apply(this, a); asked.push(t.mode + ':' + t.durability); return t }");
+    for strict in [false, true] {
+        let room = IndexedDb::new(&fresh_name(), strict);
+        put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+        room.load(STORE, "_id").await.expect("loaded");
+        room.close();
+    }
+    js("IDBDatabase.prototype.transaction = realTransaction");
+    let asked = js("return asked.join()").as_string().expect("text");
+    assert_eq!(asked, "readwrite:default,readonly:default,readwrite:strict,readonly:default");
+}
+
+#[wasm_bindgen_test]
+async fn closing_finishes_what_is_under_way_and_a_later_use_opens_again() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    let last = room.persist(vec![writes(rows(r#"[{"_id":"b"}]"#))]);
+    room.close();
+    last.await.expect("committed");
+    put(&room, rows(r#"[{"_id":"c"}]"#)).await;
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"},{"_id":"b"},{"_id":"c"}]"#);
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn the_times_for_10_000_rows_of_8_fields() {
+    let make = "return Array.from({length: 10000}, (_, i) => ({_id: `id-${i}`, id: `s${i}`, first: `First ${i}`, last: `Last ${i}`,
+        mail: `p${i}@example.org`, age: i % 90, score: i / 7, active: i % 2 == 0, tags: [`a${i}`, 'b', 'c'],
+        address: {street: `Street ${i}`, city: 'City', zip: i}}))";
+    let now = || js("return performance.now()").as_f64().expect("a number");
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let name = fresh_name();
+        let room = IndexedDb::new(&name, false);
+        room.load(STORE, "_id").await.expect("loaded");
+        let puts: Array = js(make).unchecked_into();
+        let a = now();
+        let future = room.persist(vec![writes(puts)]);
+        let b = now();
+        future.await.expect("committed");
+        let c = now();
+        room.close();
+        let again = IndexedDb::new(&name, false);
+        let d = now();
+        let count = again.load(STORE, "_id").await.expect("loaded").length();
+        let e = now();
+        assert_eq!(count, 10_000);
+        let one = now();
+        put(&again, rows(r#"[{"_id":"id-5","v":1}]"#)).await;
+        let f = now();
+        times.push(format!(
+            "write {:.1} ms (blocked {:.1}), open+load {:.1} ms, one edit {:.1} ms",
+            c - a,
+            b - a,
+            e - d,
+            f - one
+        ));
+        again.close();
+    }
+    console_log!("{}", times.join("\n"));
+}

@@ -1,0 +1,135 @@
+//! A row for tests: a few integers and the keys, behind a handle as in a page, so that an engine that keeps a handle where
+//! it needs a copy is found out.
+
+use std::{cell::RefCell, fmt, rc::Rc};
+
+use concordia::engine::{
+    Attempt, Sync,
+    id::Key,
+    input::Record,
+    row::{FieldSet, Row},
+};
+
+/// How many fields a row has. The app edits all but the last, which belongs to the server.
+pub const FIELDS: usize = 4;
+
+/// The values of one row.
+pub type Fields = [Option<i64>; FIELDS];
+
+#[derive(Default)]
+struct Values {
+    fields: Fields,
+    remote_key: Option<Key>,
+    storage_key: Option<Key>,
+}
+
+/// A handle to the values; `clone` copies the handle.
+#[derive(Clone, Default)]
+pub struct MapRow(Rc<RefCell<Values>>);
+
+impl MapRow {
+    pub fn new(fields: Fields) -> Self {
+        Self(Rc::new(RefCell::new(Values { fields, remote_key: None, storage_key: None })))
+    }
+
+    /// With the values of some fields, the others left out.
+    pub fn of(values: &[(usize, i64)]) -> Self {
+        let mut fields = [None; FIELDS];
+        for (field, value) in values {
+            fields[*field] = Some(*value);
+        }
+        Self::new(fields)
+    }
+
+    pub fn fields(&self) -> Fields {
+        self.0.borrow().fields
+    }
+
+    pub fn get(&self, field: usize) -> Option<i64> {
+        self.0.borrow().fields[field]
+    }
+
+    pub fn remote_key(&self) -> Option<Key> {
+        self.0.borrow().remote_key.clone()
+    }
+
+    pub fn storage_key(&self) -> Option<Key> {
+        self.0.borrow().storage_key.clone()
+    }
+
+    /// Values of its own, as a database or a wire makes them.
+    pub fn deep(&self) -> Self {
+        let values = self.0.borrow();
+        Self(Rc::new(RefCell::new(Values {
+            fields: values.fields,
+            remote_key: values.remote_key.clone(),
+            storage_key: values.storage_key.clone(),
+        })))
+    }
+}
+
+/// A record as a database would give it back.
+pub fn deep_record(record: &Record<MapRow>) -> Record<MapRow> {
+    let deep_attempt = |attempt: &Attempt<MapRow>| Attempt {
+        frozen: attempt.frozen.as_ref().map(MapRow::deep),
+        ..attempt.clone()
+    };
+    let deep_sync = |sync: &Sync<MapRow>| {
+        let mut copy = sync.clone();
+        copy.base = sync.base.as_ref().map(MapRow::deep);
+        copy.in_flight = sync.in_flight.as_ref().map(deep_attempt);
+        Box::new(copy)
+    };
+    Record {
+        storage_key: record.storage_key.clone(),
+        remote_key: record.remote_key.clone(),
+        row: record.row.deep(),
+        sync: record.sync.as_deref().map(deep_sync),
+    }
+}
+
+impl fmt::Debug for MapRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = self.0.borrow();
+        let key = |key: &Option<Key>| key.as_ref().map_or_else(String::new, |key| key.text().to_owned());
+        let fields: Vec<String> =
+            values.fields.iter().map(|value| value.map_or_else(|| "-".into(), |value| value.to_string())).collect();
+        write!(f, "{}/{}{{{}}}", key(&values.storage_key), key(&values.remote_key), fields.join(" "))
+    }
+}
+
+impl PartialEq for MapRow {
+    fn eq(&self, other: &Self) -> bool {
+        self.fields() == other.fields()
+    }
+}
+
+impl Row for MapRow {
+    fn merge(&mut self, fields: FieldSet, from: &Self) {
+        let from = from.fields();
+        let mut values = self.0.borrow_mut();
+        fields.iter().take_while(|field| *field < FIELDS).for_each(|field| values.fields[field] = from[field]);
+    }
+
+    fn pick(&self, fields: FieldSet) -> Self {
+        let mut copy = Self::default();
+        copy.merge(fields, self);
+        copy
+    }
+
+    fn diff(&self, other: &Self, among: FieldSet) -> FieldSet {
+        let (mine, theirs) = (self.fields(), other.fields());
+        (0..FIELDS)
+            .filter(|field| mine[*field] != theirs[*field])
+            .fold(FieldSet::NONE, |set, field| set.with(FieldSet::one(field)))
+            .and(among)
+    }
+
+    fn set_remote_key(&mut self, key: &Key) {
+        self.0.borrow_mut().remote_key = Some(key.clone());
+    }
+
+    fn set_storage_key(&mut self, key: &Key) {
+        self.0.borrow_mut().storage_key = Some(key.clone());
+    }
+}

@@ -1,0 +1,103 @@
+//! A client storage that can crash: batches are committed in the order in which they were issued, each whole or not at
+//! all; records are copies.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use concordia::engine::{
+    error::StorageFailure,
+    id::{CommandId, Key, StoreId},
+    input::Record,
+    output::Write,
+};
+
+use crate::row::{MapRow, deep_record};
+
+#[derive(Default)]
+pub struct Disk {
+    records: BTreeMap<(u16, Key), Record<MapRow>>,
+    issued: VecDeque<(CommandId, Vec<Write<MapRow>>)>,
+    /// Committed or not, but not told yet.
+    done: VecDeque<(CommandId, Result<(), StorageFailure>)>,
+    /// Works no more in this page.
+    pub refusing: bool,
+}
+
+impl Disk {
+    pub fn issue(&mut self, command: CommandId, writes: &[Write<MapRow>]) {
+        let copy = |write: &Write<MapRow>| match write {
+            Write::Put(store, record) => Write::Put(*store, deep_record(record)),
+            Write::Erase(store, key) => Write::Erase(*store, key.clone()),
+        };
+        self.issued.push_back((command, writes.iter().map(copy).collect()));
+    }
+
+    pub fn is_busy(&self) -> bool {
+        !(self.issued.is_empty() && self.done.is_empty())
+    }
+
+    pub fn has_issued(&self) -> bool {
+        !self.issued.is_empty()
+    }
+
+    /// Ends the oldest transaction.
+    pub fn finish(&mut self, failure: Option<StorageFailure>) {
+        let Some((command, writes)) = self.issued.pop_front() else { return };
+        let failure = if self.refusing { Some(StorageFailure::Refused("gone".into())) } else { failure };
+        let result = match failure {
+            Some(failure) => {
+                self.refusing |= matches!(failure, StorageFailure::Refused(_) | StorageFailure::NewerVersion);
+                Err(failure)
+            }
+            None => {
+                self.apply(writes);
+                Ok(())
+            }
+        };
+        self.done.push_back((command, result));
+    }
+
+    /// What the page is told next.
+    pub fn tell(&mut self) -> Option<(CommandId, Result<(), StorageFailure>)> {
+        self.done.pop_front()
+    }
+
+    /// The page is gone: of what was under way, the first `kept` transactions are committed.
+    pub fn crash(&mut self, kept: usize) {
+        for _ in 0..kept {
+            self.finish(None);
+        }
+        self.issued.clear();
+        self.done.clear();
+        self.refusing = false;
+    }
+
+    pub fn issued(&self) -> usize {
+        self.issued.len()
+    }
+
+    fn apply(&mut self, writes: Vec<Write<MapRow>>) {
+        for write in writes {
+            match write {
+                Write::Put(store, record) => {
+                    self.records.insert((store.0, record.storage_key.clone()), record);
+                }
+                Write::Erase(store, key) => {
+                    self.records.remove(&(store.0, key));
+                }
+            }
+        }
+    }
+
+    pub fn get(&self, store: StoreId, key: &Key) -> Option<&Record<MapRow>> {
+        self.records.get(&(store.0, key.clone()))
+    }
+
+    /// Everything of a store, as copies.
+    pub fn load(&self, store: StoreId) -> Vec<Record<MapRow>> {
+        self.of(store).map(deep_record).collect()
+    }
+
+    pub fn of(&self, store: StoreId) -> impl Iterator<Item = &Record<MapRow>> {
+        self.records.iter().filter(move |((of, _), _)| *of == store.0).map(|(_, record)| record)
+    }
+}

@@ -1,0 +1,830 @@
+//! One history: an app, an engine, a disk, a network and a server, and faults, in an order that the seed decides.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use concordia::engine::{
+    Engine,
+    error::{Code, StorageFailure},
+    id::{CommandId, Key, StorageId, StoreId, Token},
+    input::{Input, Record, Rows, Source, StoreOptions},
+    lifecycle::Action,
+    outcome::{Answer, Body, Response},
+    output::{Command, Made, Output, Request},
+    row::{FieldSet, RemoteRow},
+    time::Millis,
+};
+
+use super::{
+    disk::Disk,
+    reference::{Check, Promise, Reference, Violation, broken},
+    server::{Ask, Class, Order, Said, Server, ServerRow},
+};
+use crate::row::{FIELDS, Fields, MapRow, deep_record};
+
+/// What the histories of a run have seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub histories: u64,
+    pub steps: u64,
+    pub edits: u64,
+    pub requests: u64,
+    pub crashes: u64,
+    pub faults: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Self) {
+        self.histories += other.histories;
+        self.steps += other.steps;
+        self.edits += other.edits;
+        self.requests += other.requests;
+        self.crashes += other.crashes;
+        self.faults += other.faults;
+    }
+}
+
+/// A generator for the world (SplitMix64); the engine has its own.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Anything below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.roll() % u64::try_from(bound.max(1)).unwrap_or(1)).unwrap_or(0)
+    }
+
+    pub fn percent(&mut self, chance: u64) -> bool {
+        self.roll() % 100 < chance
+    }
+}
+
+/// A request on its way there, or its answer on its way back.
+struct Wire {
+    command: CommandId,
+    store: StoreId,
+    ask: Ask,
+    /// What comes back.
+    answer: Option<Reply>,
+}
+
+enum Reply {
+    Write(Answer<RemoteRow<MapRow>>),
+    All(Answer<Rows<MapRow>>),
+    One(Answer<RemoteRow<MapRow>>),
+}
+
+pub struct World {
+    dice: Dice,
+    now: Millis,
+    engine: Engine<MapRow>,
+    stores: Vec<StoreId>,
+    patches: bool,
+    /// Chances in percent.
+    fault: u64,
+    disk_fault: u64,
+    crash: u64,
+    healed: bool,
+    server: Server,
+    disk: Disk,
+    wire: Vec<Wire>,
+    /// Requests of pages that are gone, which may still arrive.
+    strays: Vec<(StoreId, Order)>,
+    loads: Vec<(StoreId, Vec<Record<MapRow>>)>,
+    reference: Reference,
+    promises: BTreeMap<u32, Promise>,
+    /// Keys of requests that were carried out at least once.
+    carried_out: Vec<u128>,
+    tokens: u32,
+    own_keys: u32,
+    turn_open: bool,
+    wake_at: Option<Millis>,
+    pub tally: Tally,
+    /// The steps, if somebody wants to read them.
+    pub steps: Option<String>,
+    /// The hash of all outputs, if somebody wants to compare them.
+    pub hash: Option<u64>,
+}
+
+macro_rules! step {
+    ($world:expr, $($what:tt)*) => {
+        if let Some(steps) = &mut $world.steps {
+            let _ = writeln!(steps, "{:>7} {}", $world.now.0, format_args!($($what)*));
+        }
+    };
+}
+
+fn engine_seed(dice: &mut Dice) -> [u8; 32] {
+    let mut seed = [0; 32];
+    for chunk in seed.chunks_exact_mut(8) {
+        chunk.copy_from_slice(&dice.roll().to_le_bytes());
+    }
+    seed
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let class = if dice.percent(60) { Class::Keyed } else { Class::Plain };
+        let refuses = [0, 0, 17, 7][dice.below(4)];
+        let server = Server::new(class, dice.roll(), dice.percent(35), refuses);
+        let engine = Engine::new(engine_seed(&mut dice));
+        let stores = (0..1 + u16::from(dice.percent(30))).map(StoreId).collect();
+        let (fault, disk_fault, crash) =
+            ([0, 10, 30, 60][dice.below(4)], [0, 0, 5, 20][dice.below(4)], [0, 1, 2, 5][dice.below(4)]);
+        Self {
+            patches: dice.percent(60),
+            fault,
+            disk_fault,
+            crash,
+            dice,
+            now: Millis(1_700_000_000_000),
+            engine,
+            stores,
+            healed: false,
+            server,
+            disk: Disk::default(),
+            wire: Vec::new(),
+            strays: Vec::new(),
+            loads: Vec::new(),
+            reference: Reference::default(),
+            promises: BTreeMap::new(),
+            carried_out: Vec::new(),
+            tokens: 0,
+            own_keys: 0,
+            turn_open: false,
+            wake_at: None,
+            tally: Tally { histories: 1, ..Tally::default() },
+            steps: None,
+            hash: None,
+        }
+    }
+
+    /// Lives the whole history.
+    pub fn run(&mut self) -> Check {
+        for _ in 0..self.dice.below(4) {
+            let (store, pick) = (self.any_store(), self.dice.roll());
+            self.server.foreign(store.0, pick);
+        }
+        self.open()?;
+        for _ in 0..20 + self.dice.below(70) {
+            self.step()?;
+        }
+        self.heal()?;
+        if self.dice.percent(50) {
+            self.crash()?;
+            self.heal()?;
+        }
+        Ok(())
+    }
+
+    fn any_store(&mut self) -> StoreId {
+        self.stores[self.dice.below(self.stores.len())]
+    }
+
+    fn step(&mut self) -> Check {
+        self.tally.steps += 1;
+        if self.turn_open {
+            return if self.dice.percent(30) { self.app() } else { self.end_turn() };
+        }
+        match self.dice.below(100) {
+            0..25 => self.app(),
+            25..30 => self.ask(),
+            30..33 => self.meddle(),
+            33..55 => self.turn_disk(),
+            55..85 => self.turn_network(),
+            85..95 => self.pass_time(),
+            95..97 => {
+                let (store, pick) = (self.any_store(), self.dice.roll());
+                let what = self.server.foreign(store.0, pick);
+                step!(self, "server: {}", what.unwrap_or_default());
+                Ok(())
+            }
+            _ if self.dice.percent(self.crash * 20) => self.crash(),
+            _ => Ok(()),
+        }
+    }
+}
+
+// The engine.
+impl World {
+    /// Hands an input to the engine and carries out what it wants; then looks at everything.
+    fn input(&mut self, input: Input<MapRow>) -> Check {
+        let output = self.hand(input)?;
+        self.carry_out(output)?;
+        self.look()
+    }
+
+    /// Hands an input to the engine that it must not refuse.
+    fn hand(&mut self, input: Input<MapRow>) -> Result<Output<MapRow>, Violation> {
+        let text = self.steps.is_some().then(|| format!("{input:?}"));
+        let result = self.engine.handle(self.now, input);
+        if let Some(text) = text {
+            step!(self, "engine: {text}");
+        }
+        result.map_err(|fault| Violation { invariant: "settles", text: format!("refused: {fault}") })
+    }
+
+    fn look(&mut self) -> Check {
+        self.reference.look(&self.engine, &self.server, &self.stores)
+    }
+
+    fn carry_out(&mut self, output: Output<MapRow>) -> Check {
+        step!(self, "     -> {output:?}");
+        if let Some(hash) = &mut self.hash {
+            for byte in format!("{output:?}").bytes() {
+                *hash = (*hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+        self.turn_open |= output.end_turn;
+        self.wake_at = output.wake_at;
+        if output.wake_at.is_some_and(|at| at <= self.now) {
+            return broken("settles", format!("wants to be woken at {:?}, and it is {:?}", output.wake_at, self.now));
+        }
+        for command in output.commands {
+            match command {
+                Command::Load(store) => self.loads.push((store, self.disk.load(store))),
+                Command::Persist(command, _, writes) => self.disk.issue(command, &writes),
+                Command::Send(command, store, request) => self.send(command, store, &request)?,
+                Command::FetchAll(command, store) => self.put_on_wire(command, store, Ask::All)?,
+                Command::FetchOne(command, store, key) => self.put_on_wire(command, store, Ask::One(key))?,
+            }
+        }
+        for (token, result) in output.settled {
+            step!(self, "        settled {token:?} {result:?}");
+            let Some(promise) = self.promises.remove(&token.0) else {
+                return broken("settles", format!("{token:?} is settled twice"));
+            };
+            self.reference.kept(&promise, &result, &self.engine, &self.disk, &self.server)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, command: CommandId, store: StoreId, request: &Request<MapRow>) -> Check {
+        self.reference.write_ahead(request, store, &self.engine, &self.disk)?;
+        let needs_key = request.action != Action::Create;
+        if needs_key && request.key.as_ref().is_none_or(|key| !key.is_safe()) {
+            return broken("ids", format!("no key: {request:?}"));
+        }
+        let fields = request.row.fields();
+        let body: [Option<Option<i64>>; FIELDS] = std::array::from_fn(|field| {
+            let sent = request.action != Action::Delete && request.fields.iter().any(|other| other == field);
+            sent.then_some(fields[field])
+        });
+        let key = request.key.clone();
+        let order = Order { action: request.action, key, body, idempotency_key: request.idempotency_key.0 };
+        self.put_on_wire(command, store, Ask::Write(order))
+    }
+
+    fn put_on_wire(&mut self, command: CommandId, store: StoreId, ask: Ask) -> Check {
+        self.tally.requests += 1;
+        // Invariant 3: one request in flight per item.
+        if let Ask::Write(order) = &ask {
+            let same = |other: &Wire| match &other.ask {
+                Ask::Write(other) => other.key.is_some() && other.key == order.key,
+                Ask::All | Ask::One(_) => false,
+            };
+            if self.wire.iter().any(|wire| wire.store == store && same(wire)) {
+                return broken("order", format!("two at once for one item: {order:?}"));
+            }
+        }
+        self.wire.push(Wire { command, store, ask, answer: None });
+        Ok(())
+    }
+
+    fn end_turn(&mut self) -> Check {
+        self.turn_open = false;
+        self.input(Input::TurnEnded)
+    }
+
+    fn token(&mut self, promise: Promise) -> Token {
+        self.tokens += 1;
+        self.promises.insert(self.tokens, promise);
+        Token(self.tokens)
+    }
+}
+
+// The app.
+impl World {
+    fn app(&mut self) -> Check {
+        self.tally.edits += 1;
+        let store = self.any_store();
+        let items: Vec<_> = self.engine.items(store).collect();
+        let roll = self.dice.below(10);
+        if items.is_empty() || (roll < 3 && items.len() < 7) {
+            return self.create(store);
+        }
+        let item = items[self.dice.below(items.len())];
+        let thing = self.thing(store, item);
+        let Some(thing) = thing else { return Ok(()) };
+        if roll < 8 {
+            let mask = [1, 2, 4, 3, 7][self.dice.below(5)];
+            let values = self.reference.next_values(mask);
+            self.reference.updated(thing, &values);
+            let fields = FieldSet(u128::from(mask));
+            self.input(Input::Update { item, row: MapRow::new(values), fields, source: Source::State })?;
+        } else {
+            self.reference.removed(thing);
+            self.input(Input::Remove { item, source: Source::State })?;
+        }
+        self.wait_for(thing)
+    }
+
+    fn thing(&self, store: StoreId, item: concordia::engine::id::ItemId) -> Option<usize> {
+        let key = self.engine.row(item)?.storage_key()?;
+        self.reference.find(store.0, &key)
+    }
+
+    fn create(&mut self, store: StoreId) -> Check {
+        let values = self.reference.next_values(7);
+        let key = self.dice.percent(30).then(|| {
+            self.own_keys += 1;
+            Key::new(&format!("own{}", self.own_keys), false)
+        });
+        let is_own = key.is_some();
+        let output = self.hand(Input::Create { store, row: MapRow::new(values), key, source: Source::State })?;
+        let Made::Item(item) = output.made else { return broken("no invention", "nothing was made") };
+        let row = self.engine.row(item).cloned().unwrap_or_default();
+        self.reference.created(store, item, &row, &values, is_own)?;
+        self.carry_out(output)?;
+        self.look()?;
+        match self.thing(store, item) {
+            Some(thing) => self.wait_for(thing),
+            None => Ok(()),
+        }
+    }
+
+    /// The app may wait for what it has done.
+    fn wait_for(&mut self, thing: usize) -> Check {
+        let item = self.reference.things[thing].item;
+        for kind in 0..3 {
+            if !self.dice.percent(40) {
+                continue;
+            }
+            let snapshot = self.reference.snapshot(thing);
+            let input = match kind {
+                0 => Input::OnceStored(item, self.token(Promise::Stored(snapshot))),
+                1 => Input::OnceSynced(item, self.token(Promise::Synced(snapshot))),
+                _ => Input::OnceReady(item, self.token(Promise::Other)),
+            };
+            self.input(input)?;
+        }
+        Ok(())
+    }
+
+    /// The app asks for something.
+    fn ask(&mut self) -> Check {
+        let store = self.any_store();
+        match self.dice.below(10) {
+            0..4 => {
+                let token = self.token(Promise::Other);
+                self.input(Input::Fetch(store, token))
+            }
+            4..6 => {
+                let token = self.token(Promise::Other);
+                self.input(Input::Flush(store, token))
+            }
+            6 => {
+                let token = self.token(Promise::Other);
+                self.input(Input::OnceLoaded(store, token))
+            }
+            7 => {
+                let keys: Vec<Key> = self.server.rows.iter().filter(|row| row.store == store.0).map(|r| r.key.clone()).collect();
+                let Some(key) = keys.get(self.dice.below(keys.len())).cloned() else { return Ok(()) };
+                if self.engine.find_by_remote_key(store, &key).is_some() {
+                    return Ok(());
+                }
+                let input = Input::Await { store, row: MapRow::default(), key };
+                match self.engine.handle(self.now, input) {
+                    Ok(output) => {
+                        self.carry_out(output)?;
+                        self.look()
+                    }
+                    // The item is removed here and not yet there.
+                    Err(fault) if fault.code == Code::Removed => Ok(()),
+                    Err(fault) => broken("settles", format!("{fault}")),
+                }
+            }
+            _ => {
+                let items: Vec<_> = self.engine.items(store).collect();
+                match items.get(self.dice.below(items.len())) {
+                    Some(item) => self.input(Input::FetchOne(*item)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// The app decides about what is pending, pauses, closes; the browser has a hint.
+    fn meddle(&mut self) -> Check {
+        let store = self.any_store();
+        let pending = self.engine.pending(store);
+        let edit = pending.get(self.dice.below(pending.len())).cloned();
+        match (self.dice.below(10), edit) {
+            (0..3, Some(edit)) => self.input(Input::Retry(edit.item)),
+            (3..5, Some(edit)) => {
+                let Some(thing) = self.thing(store, edit.item) else { return Ok(()) };
+                let output = self.hand(Input::Discard(edit.item))?;
+                self.reference.discarded(thing, edit.item, &self.engine);
+                self.carry_out(output)?;
+                self.look()
+            }
+            (5, _) => self.input(Input::Pause(store)),
+            (6 | 7, _) => self.input(Input::Resume(store)),
+            (8, _) if self.dice.percent(30) => self.close(),
+            _ => self.input(Input::NetworkHinted),
+        }
+    }
+
+    /// The page closes in good order, and another one opens.
+    fn close(&mut self) -> Check {
+        step!(self, "app: closes");
+        self.disk_fault = 0;
+        while self.disk.is_busy() || !self.loads.is_empty() {
+            self.turn_disk()?;
+        }
+        let was_durable = self.stores.iter().all(|store| self.engine.status(*store).durable);
+        for store in self.stores.clone() {
+            let token = self.token(Promise::Other);
+            let output = self.hand(Input::Close(store, token))?;
+            self.carry_out(output)?;
+        }
+        while self.disk.is_busy() {
+            self.disk.finish(None);
+            if let Some((command, result)) = self.disk.tell() {
+                let output = self.hand(Input::Persisted(command, result))?;
+                self.carry_out(output)?;
+            }
+        }
+        if !self.promises.is_empty() {
+            return broken("settles", format!("after close: {:?}", self.promises));
+        }
+        if was_durable {
+            self.reference.closed();
+        }
+        self.crash()
+    }
+
+    /// Opens every store, as a page does when it starts.
+    fn open(&mut self) -> Check {
+        for store in self.stores.clone() {
+            let options = StoreOptions {
+                name: format!("store {}", store.0),
+                origin: Some("https://api.example".into()),
+                storage: Some(StorageId(0)),
+                fields: FIELDS,
+                patches: self.patches,
+                numeric_storage_key: store.0 == 1,
+            };
+            let output = self.hand(Input::Open(options))?;
+            self.carry_out(output)?;
+        }
+        Ok(())
+    }
+}
+
+// The disk and the clock.
+impl World {
+    fn turn_disk(&mut self) -> Check {
+        if !self.loads.is_empty() && self.dice.percent(50) {
+            return self.load();
+        }
+        if self.disk.has_issued() && self.dice.percent(60) {
+            let failure = self.disk_failure();
+            step!(self, "disk: {failure:?}");
+            self.disk.finish(failure);
+            return Ok(());
+        }
+        match self.disk.tell() {
+            Some((command, result)) => self.input(Input::Persisted(command, result)),
+            None if self.disk.has_issued() => {
+                self.disk.finish(None);
+                Ok(())
+            }
+            None if !self.loads.is_empty() => self.load(),
+            None => Ok(()),
+        }
+    }
+
+    fn disk_failure(&mut self) -> Option<StorageFailure> {
+        if self.healed || !self.dice.percent(self.disk_fault) {
+            return None;
+        }
+        self.tally.faults += 1;
+        Some(match self.dice.below(12) {
+            0..7 => StorageFailure::Aborted("test".into()),
+            7..11 => StorageFailure::Quota,
+            _ => StorageFailure::Refused("test".into()),
+        })
+    }
+
+    fn load(&mut self) -> Check {
+        let (store, records) = self.loads.remove(0);
+        let kept: Vec<_> = records.iter().map(deep_record).collect();
+        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None })?;
+        self.reference.restarted(store, &kept, &self.engine, &self.server)?;
+        self.carry_out(output)?;
+        self.look()
+    }
+
+    fn pass_time(&mut self) -> Check {
+        let span = Millis([1, 50, 700, 5_000, 90_000][self.dice.below(5)]);
+        let target = match self.wake_at {
+            Some(at) if self.dice.percent(60) => at,
+            Some(_) | None => self.now.after(span),
+        };
+        self.now = self.now.max(target);
+        match self.wake_at {
+            Some(at) if at <= self.now => self.input(Input::Woken),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The page is gone, and another one opens.
+    fn crash(&mut self) -> Check {
+        self.tally.crashes += 1;
+        let kept = self.dice.below(self.disk.issued() + 1);
+        step!(self, "CRASH, {kept} of {} batches are kept", self.disk.issued());
+        self.disk.crash(kept);
+        for wire in std::mem::take(&mut self.wire) {
+            let Ask::Write(order) = wire.ask else { continue };
+            if wire.answer.is_some() {
+                continue;
+            }
+            match self.server.class {
+                Class::Keyed if self.dice.percent(50) => self.strays.push((wire.store, order)),
+                Class::Plain if self.dice.percent(50) => {
+                    let form = self.form(order.action);
+                    drop(self.write(wire.store, &order, form)?);
+                }
+                Class::Keyed | Class::Plain => {}
+            }
+        }
+        self.promises.clear();
+        self.loads.clear();
+        self.turn_open = false;
+        self.wake_at = None;
+        self.reference.crashed(&self.disk);
+        self.engine = Engine::new(engine_seed(&mut self.dice));
+        self.open()
+    }
+}
+
+// The network.
+impl World {
+    fn turn_network(&mut self) -> Check {
+        if !self.strays.is_empty() && self.dice.percent(20) {
+            let (store, order) = self.strays.remove(0);
+            step!(self, "server: a stray {order:?}");
+            return self.write(store, &order, 0).map(drop);
+        }
+        if self.wire.is_empty() {
+            return Ok(());
+        }
+        let place = self.dice.below(self.wire.len());
+        if self.wire[place].answer.is_none() {
+            return self.arrive(place);
+        }
+        let wire = self.wire.remove(place);
+        match wire.answer {
+            Some(Reply::Write(answer)) => self.input(Input::Answered(wire.command, answer)),
+            Some(Reply::All(answer)) => self.input(Input::Fetched(wire.command, answer)),
+            Some(Reply::One(answer)) => self.input(Input::FetchedOne(wire.command, answer)),
+            None => Ok(()),
+        }
+    }
+
+    /// A request arrives at the server, or something happens to it.
+    fn arrive(&mut self, place: usize) -> Check {
+        let (store, ask) = (self.wire[place].store, self.wire[place].ask.clone());
+        let is_faulty = !self.healed && self.dice.percent(self.fault);
+        self.tally.faults += u64::from(is_faulty);
+        let reply = match ask {
+            Ask::Write(order) => Reply::Write(self.answer_write(store, &order, is_faulty)?),
+            Ask::All => Reply::All(self.answer_all(store, is_faulty)),
+            Ask::One(key) => Reply::One(self.answer_one(store, &key, is_faulty)),
+        };
+        self.wire[place].answer = Some(reply);
+        Ok(())
+    }
+
+    fn form(&mut self, action: Action) -> u8 {
+        match (self.dice.below(100), action) {
+            (0..70, _) => 0,
+            (70..84, _) => 1,
+            (84..98, _) => 2,
+            // Only here a create is answered without anything that tells its key.
+            (_, Action::Create) => 3,
+            (_, Action::Update | Action::Delete) => 0,
+        }
+    }
+
+    /// Has the server carry out a write, and checks what that means.
+    fn write(&mut self, store: StoreId, order: &Order, form: u8) -> Result<Said, Violation> {
+        let retried = self.carried_out.contains(&order.idempotency_key);
+        let result = self.server.write(store.0, order, form);
+        let (said, effect) = result.map_err(|text| Violation { invariant: "once", text })?;
+        step!(self, "server: {order:?} -> {said:?} {effect:?}");
+        if let Some(effect) = effect {
+            self.reference.took_effect(order, &effect, &self.server, retried)?;
+            self.carried_out.push(order.idempotency_key);
+        }
+        Ok(said)
+    }
+
+    fn answer_write(
+        &mut self,
+        store: StoreId,
+        order: &Order,
+        is_faulty: bool,
+    ) -> Result<Answer<RemoteRow<MapRow>>, Violation> {
+        let form = self.form(order.action);
+        if !is_faulty {
+            let said = self.write(store, order, form)?;
+            if order.action == Action::Create && said.form == 3 {
+                self.lose_answer(order);
+            }
+            return Ok(success(&said, order));
+        }
+        let (answer, arrives) = self.fault();
+        if arrives {
+            self.write(store, order, form)?;
+            if order.action == Action::Create {
+                self.lose_answer(order);
+            }
+        } else if self.server.class == Class::Keyed && self.dice.percent(10) && matches!(answer, Answer::TimedOut) {
+            self.strays.push((store, order.clone()));
+        }
+        Ok(answer)
+    }
+
+    fn lose_answer(&mut self, order: &Order) {
+        let value = order.body.iter().flatten().flatten().copied().max();
+        self.reference.answer_lost(value);
+    }
+
+    /// What may go wrong, and whether the request arrives all the same.
+    fn fault<B>(&mut self) -> (Answer<B>, bool) {
+        let response = |status, body| Response { status, body, text: None, retry_after: None, location: None, version: None };
+        let arrives = self.dice.percent(50);
+        let answer = match self.dice.below(13) {
+            0..3 => Answer::Unreachable { message: "test".into() },
+            3 => Answer::TimedOut,
+            4 => return (Answer::Cut, true),
+            5 => Answer::Response(response(500, Body::Foreign)),
+            6 => Answer::Response(response(502, Body::Foreign)),
+            7 => return (Answer::Response(response(200, Body::Malformed)), true),
+            8 => return (Answer::Response(response(200, Body::Foreign)), false),
+            9 => return (Answer::Response(response(408, Body::Empty)), false),
+            10 if self.dice.percent(50) => return (Answer::Response(response(401, Body::Empty)), false),
+            _ => {
+                let values = ["", "0", "2", "120", "Wed, 15 Nov 2023 00:00:00 GMT", "soon"];
+                let retry_after = Some(values[self.dice.below(values.len())].to_owned());
+                let status = if arrives { 503 } else { 429 };
+                return (Answer::Response(Response { retry_after, ..response(status, Body::Empty) }), false);
+            }
+        };
+        (answer, arrives)
+    }
+
+    fn answer_all(&mut self, store: StoreId, is_faulty: bool) -> Answer<Rows<MapRow>> {
+        if is_faulty && self.dice.percent(70) {
+            return self.fault().0;
+        }
+        let mut rows: Vec<_> = self.server.alive(store.0).map(remote_row).collect();
+        let complete = !is_faulty;
+        if is_faulty {
+            // One page of several.
+            rows.truncate(self.dice.below(rows.len() + 1));
+        }
+        Answer::Response(Response {
+            status: 200,
+            body: Body::Json(Rows { rows, complete, problem: None }),
+            text: None,
+            retry_after: None,
+            location: None,
+            version: None,
+        })
+    }
+
+    fn answer_one(&mut self, store: StoreId, key: &Key, is_faulty: bool) -> Answer<RemoteRow<MapRow>> {
+        if is_faulty {
+            return self.fault().0;
+        }
+        let row = self.server.find(store.0, key).map(|place| &self.server.rows[place]).filter(|row| row.is_alive);
+        let (status, body) = row.map_or((404, Body::Empty), |row| (200, Body::Json(remote_row(row))));
+        Answer::Response(Response { status, body, text: None, retry_after: None, location: None, version: None })
+    }
+}
+
+fn remote_row(row: &ServerRow) -> RemoteRow<MapRow> {
+    RemoteRow { row: MapRow::new(row.fields), present: FieldSet::first(FIELDS), key: Some(row.key.clone()) }
+}
+
+/// The forms in which a server may say the same.
+fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
+    let told = |present: FieldSet, key: &Key, fields: &Fields| RemoteRow {
+        row: MapRow::new(*fields),
+        present,
+        key: Some(key.clone()),
+    };
+    let sent = (0..FIELDS)
+        .filter(|field| order.body[*field].is_some())
+        .fold(FieldSet::NONE, |set, field| set.with(FieldSet::one(field)));
+    let (body, location) = match (&said.row, said.form) {
+        (Some((key, fields)), 0) => (Body::Json(told(FieldSet::first(FIELDS), key, fields)), None),
+        (Some((key, fields)), 2) => (Body::Json(told(sent, key, fields)), None),
+        (Some((key, _)), 1) => (Body::Empty, Some(format!("https://api.example/rows/{}", key.text()))),
+        (Some(_) | None, _) => (Body::Empty, None),
+    };
+    Answer::Response(Response { status: said.status, body, text: None, retry_after: None, location, version: None })
+}
+
+// The end.
+impl World {
+    /// No more faults: everything that is not parked arrives, every promise settles, both sides are the same.
+    fn heal(&mut self) -> Check {
+        step!(self, "HEALED");
+        self.healed = true;
+        if self.turn_open {
+            self.end_turn()?;
+        }
+        self.drain()?;
+        for store in self.stores.clone() {
+            self.input(Input::Resume(store))?;
+            let token = self.token(Promise::Other);
+            self.input(Input::Flush(store, token))?;
+        }
+        self.drain()?;
+        for store in self.stores.clone() {
+            let token = self.token(Promise::Other);
+            self.input(Input::Fetch(store, token))?;
+        }
+        self.drain()?;
+        if let Some((token, promise)) = self.promises.first_key_value() {
+            return broken("settles", format!("{token}: {promise:?}"));
+        }
+        for store in self.stores.clone() {
+            let status = self.engine.status(store);
+            if status.pending != status.parked && !self.waits_behind_parked(store) {
+                return broken("durable", format!("left: {:?}", self.engine.pending(store)));
+            }
+            self.reference.converged(&self.engine, &self.server, store)?;
+        }
+        self.healed = false;
+        Ok(())
+    }
+
+    /// Whether all that is left are parked edits and what was edited behind them.
+    fn waits_behind_parked(&self, store: StoreId) -> bool {
+        let pending = self.engine.pending(store);
+        pending.iter().all(|edit| pending.iter().any(|other| other.item == edit.item && other.reason.is_some()))
+    }
+
+    fn drain(&mut self) -> Check {
+        for _ in 0..3_000 {
+            if self.turn_open {
+                self.end_turn()?;
+            } else if !self.loads.is_empty() {
+                self.load()?;
+            } else if self.disk.is_busy() {
+                self.turn_disk()?;
+            } else if !self.wire.is_empty() || !self.strays.is_empty() {
+                self.turn_network()?;
+                if self.wire.is_empty() && !self.strays.is_empty() {
+                    let (store, order) = self.strays.remove(0);
+                    drop(self.write(store, &order, 0)?);
+                }
+            } else if let Some(at) = self.wake_at {
+                self.now = self.now.max(at);
+                self.input(Input::Woken)?;
+            } else {
+                return Ok(());
+            }
+        }
+        broken("settles", format!("does not come to rest: {:?}", self.engine.status(self.stores[0])))
+    }
+
+    /// What the app would see, for a report.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for store in &self.stores {
+            for item in self.engine.items(*store) {
+                let _ = writeln!(text, "  {item:?} {:?}", self.engine.row(item));
+            }
+            let _ = writeln!(text, "  {:?}", self.engine.pending(*store));
+        }
+        text
+    }
+}
+
