@@ -17,6 +17,7 @@ mod edit;
 pub mod error;
 pub mod id;
 pub mod input;
+mod keys;
 mod item;
 pub mod lifecycle;
 mod outbox;
@@ -45,6 +46,7 @@ use connectivity::Origin;
 use error::Fault;
 use id::{CommandId, ItemId, Seq, StorageId, StoreId};
 use input::Input;
+use keys::Keys;
 use outbox::Sent;
 use output::{Changes, Made, Output};
 use promise::Waiter;
@@ -58,9 +60,7 @@ pub struct Engine<R> {
     now: Millis,
     clock: Instant,
     random: Random,
-    /// Begins every storage key that is made here, so that two pages never make the same.
-    key_prefix: u64,
-    keys_made: u64,
+    keys: Keys,
     next_seq: Seq,
     next_command: u32,
     stores: Stores,
@@ -79,12 +79,11 @@ impl<R: Row> Engine<R> {
     /// An engine without stores. `seed` is the only source of its randomness.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
-        let mut random = Random::new(seed);
+        let random = Random::new(seed);
         Self {
             now: Millis(0),
             clock: Instant(0),
-            key_prefix: random.safe_integer(),
-            keys_made: 0,
+            keys: Keys::default(),
             random,
             next_seq: Seq(0),
             next_command: 0,

@@ -60,16 +60,11 @@ impl<R: Row> Engine<R> {
         self.add(item)
     }
 
+    /// Storage keys ascend in the order in which items come, over reloads too, so that a store can be read in that order.
     fn make_storage_key(&mut self, store: StoreId) -> Key {
-        if self.stores[store].numeric_storage_key {
-            return Key::new(&self.random.safe_integer().to_string(), true);
-        }
-        self.keys_made += 1;
-        let mut text = String::with_capacity(20);
-        push_base36(&mut text, self.key_prefix);
-        text.push('-');
-        push_base36(&mut text, self.keys_made);
-        Key::new(&text, false)
+        let numeric = self.stores[store].numeric_storage_key;
+        let (now, random) = (self.now, &mut self.random);
+        self.keys.next(numeric, now, random)
     }
 
     pub(super) fn update(&mut self, id: ItemId, row: &R, fields: FieldSet, source: Source) -> Result<(), Fault> {
@@ -111,10 +106,7 @@ impl<R: Row> Engine<R> {
             self.forget(id);
             return Ok(());
         }
-        if let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) {
-            sync.recognise();
-        }
-        self.unpark(id);
+        self.unpark(id, true);
         let Some(item) = self.items.get_mut(id) else { return Ok(()) };
         // To delete it its key is enough: it need not be here first.
         item.awaited = false;
@@ -179,7 +171,7 @@ impl<R: Row> Engine<R> {
         match item.parked().map(|fault| fault.code) {
             // The server has it: the same request again asks for the key.
             Some(Code::Uncertain) => self.ready_again(id),
-            Some(_) => self.unpark(id),
+            Some(_) => self.unpark(id, false),
             None => {}
         }
         self.tell(id);
@@ -189,8 +181,12 @@ impl<R: Row> Engine<R> {
     }
 
     /// Makes a refused attempt a pending edit again, joined by what was edited since. An uncertain one stays: it was taken.
-    fn unpark(&mut self, id: ItemId) {
+    /// `deletes`: to be deleted.
+    fn unpark(&mut self, id: ItemId, deletes: bool) {
         let Some(item) = self.items.get_mut(id) else { return };
+        if deletes || item.pending_action() == Some(Action::Delete) {
+            item.sync.iter_mut().for_each(|sync| sync.recognise());
+        }
         let all = self.stores[item.store].fields;
         let code = item.parked().map(|fault| fault.code);
         match code {
@@ -344,18 +340,4 @@ pub(super) fn unsafe_id(id: &str) -> Fault {
     let message =
         format!("\"{id}\" cannot be an id: a URL path would lead elsewhere (RFC 3986 §5.2.4); use another one");
     Fault::new(Code::UnsafeId, message)
-}
-
-fn push_base36(text: &mut String, mut number: u64) {
-    let mut digits = [0; 13];
-    let mut length = 0;
-    while let Some(digit) = digits.get_mut(length) {
-        *digit = b"0123456789abcdefghijklmnopqrstuvwxyz"[usize::try_from(number % 36).unwrap_or(0)];
-        length += 1;
-        number /= 36;
-        if number == 0 {
-            break;
-        }
-    }
-    text.extend(digits[..length].iter().rev().map(|byte| char::from(*byte)));
 }

@@ -121,7 +121,10 @@ impl<R: Row> Engine<R> {
                 self.start_edit(place, id);
             }
             Task::Collection(store) => {
-                if self.may_ask(store) {
+                // One at a time: of two answers nobody could tell which is the newer state.
+                if self.is_fetching(store) {
+                    self.stores[store].fetch_again = true;
+                } else if self.may_ask(store) {
                     self.send_fetch(place, store);
                 }
             }

@@ -87,8 +87,9 @@ impl<R: Row> Engine<R> {
                 Err(fault(outcome, &answer))
             }
         };
-        if !self.is_fetching(store) {
-            self.stores[store].buried.clear();
+        self.stores[store].buried.clear();
+        if std::mem::take(&mut self.stores[store].fetch_again) {
+            self.ask_collection(store);
         }
         self.stores[store].asked = true;
         self.settle_fetches(store, sent.asked, &result);

@@ -39,6 +39,8 @@ pub(super) struct Store {
     pub(super) paused: bool,
     pub(super) last_error: Option<Fault>,
     pub(super) loading: Vec<Token>,
+    /// Whether the collection is to be read once more when the read under way is answered.
+    pub(super) fetch_again: bool,
     /// Who waits for a read of the collection, and since when.
     pub(super) fetching: Vec<(Token, Instant)>,
     pub(super) flushing: Vec<Token>,
@@ -89,6 +91,7 @@ impl<R: Row> Engine<R> {
             paused: false,
             last_error: None,
             loading: Vec::new(),
+            fetch_again: false,
             fetching: Vec::new(),
             flushing: Vec::new(),
             closing: None,
@@ -220,8 +223,10 @@ impl<R: Row> Engine<R> {
         if !item.awaited {
             self.erase(item.store, item.storage_key.clone(), id);
         }
+        // Of an item that was removed before, the store has now one edit less to tell: that is news as well.
+        let changes = self.changes(item.store);
         if tells {
-            self.changes(item.store).removed.push(id);
+            changes.removed.push(id);
         }
         self.conclude_item(id, &item);
     }
@@ -378,6 +383,7 @@ impl<R: Row> Engine<R> {
     fn unask_all(&mut self, store: StoreId) {
         let Some(origin) = self.stores[store].origin else { return };
         self.origins[origin].unask(Task::Collection(store));
+        self.stores[store].fetch_again = false;
         for (id, item) in self.items.iter() {
             if item.store == store {
                 self.origins[origin].unask(Task::Single(id));

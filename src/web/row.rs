@@ -250,7 +250,7 @@ fn read_key(tagged: &str) -> Result<Key, Fault> {
     key_of(tagged).ok_or_else(|| {
         Fault::new(
             Code::UnsafeId,
-            "a key must be a finite number, or text that is not empty and holds no NUL; use another one",
+            "an id must be a finite number, or text that is not empty and holds no NUL; use another one",
         )
     })
 }

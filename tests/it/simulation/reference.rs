@@ -48,6 +48,8 @@ pub struct Thing {
     pub is_removed: bool,
     removal_stored: bool,
     was_removed: bool,
+    /// How often: a removal may be given up, and come again.
+    removals: u32,
     pub is_visible: bool,
     has_unsynced: bool,
     /// Went for good reason, as far as this page knows.
@@ -76,6 +78,7 @@ pub struct Snapshot {
     thing: usize,
     expected: Fields,
     is_removed: bool,
+    removals: u32,
     is_loose: bool,
 }
 
@@ -129,6 +132,7 @@ impl Reference {
         let thing = &mut self.things[thing];
         thing.is_removed = true;
         thing.was_removed = true;
+        thing.removals += 1;
         thing.removal_stored = false;
         thing.is_visible = false;
     }
@@ -155,7 +159,7 @@ impl Reference {
 
     pub fn snapshot(&self, thing: usize) -> Snapshot {
         let it = &self.things[thing];
-        Snapshot { thing, expected: it.expected, is_removed: it.is_removed, is_loose: it.is_loose }
+        Snapshot { thing, expected: it.expected, is_removed: it.is_removed, removals: it.removals, is_loose: it.is_loose }
     }
 
     pub fn find(&self, store: u16, storage_key: &Key) -> Option<usize> {
@@ -182,6 +186,7 @@ impl Reference {
             is_removed: false,
             removal_stored: false,
             was_removed: false,
+            removals: 0,
             is_visible: true,
             has_unsynced: false,
             is_gone: false,
@@ -206,6 +211,8 @@ impl Reference {
         for thing in &mut self.things {
             thing.is_visible = false;
             thing.item = ItemId(u32::MAX);
+            let record = disk.get(StoreId(thing.store), &thing.storage_key);
+            thing.remote_key = record.map_or(thing.remote_key.take(), |record| record.remote_key.clone());
         }
         for thing in self.things.iter_mut().filter(|thing| thing.creates > 0) {
             let record = disk.get(StoreId(thing.store), &thing.storage_key);
@@ -389,14 +396,14 @@ impl Reference {
         if self.things[place].sent_unstored {
             return Ok(());
         }
-        let record = disk.get(store, &thing);
-        let attempt = record.and_then(|record| record.sync.as_ref()?.in_flight.as_ref());
-        let (Some(record), Some(attempt)) = (record, attempt) else {
-            return broken("write-ahead", format!("{request:?} is not stored: {record:?}"));
+        // By its key: the record may still be that of a twin.
+        let stored = disk.of(store).find_map(|record| {
+            let attempt = record.sync.as_ref()?.in_flight.as_ref()?;
+            (attempt.edit.key == request.idempotency_key).then_some((record, attempt))
+        });
+        let Some((record, attempt)) = stored else {
+            return broken("write-ahead", format!("{request:?} is not stored: {:?}", disk.get(store, &thing)));
         };
-        if attempt.edit.key != request.idempotency_key {
-            return broken("write-ahead", format!("{request:?} is not the stored one: {record:?}"));
-        }
         let stored = attempt.frozen.as_ref().unwrap_or(&record.row).fields();
         let sent = request.row.fields();
         let same = request.fields.iter().take(FIELDS).all(|field| stored[field] == sent[field]);
@@ -523,9 +530,12 @@ impl Reference {
         let it = &mut self.things[snapshot.thing];
         let record = disk.get(StoreId(it.store), &it.storage_key);
         if snapshot.is_removed {
-            it.removal_stored |= it.is_removed;
+            if !it.is_removed || it.removals != snapshot.removals {
+                return Ok(());
+            }
+            it.removal_stored = true;
             let is_tombstone = record.is_none_or(|record| record.sync.as_ref().is_some_and(|sync| sync.deletes()));
-            if it.is_removed && !is_tombstone {
+            if !is_tombstone {
                 return broken("durable", format!("the removal is not stored: {record:?} {it:?}"));
             }
             return Ok(());
@@ -592,7 +602,7 @@ impl Reference {
         engine: &Engine<MapRow>,
         server: &Server,
     ) -> Check {
-        Self::restart(store, records, engine)?;
+        self.restart(store, records, engine)?;
         for thing in 0..self.things.len() {
             if self.things[thing].store != store.0 {
                 continue;
@@ -607,8 +617,11 @@ impl Reference {
     }
 
     /// Invariant 6: item = server base ⊕ stored edits.
-    fn restart(store: StoreId, records: &[Record<MapRow>], engine: &Engine<MapRow>) -> Check {
+    fn restart(&self, store: StoreId, records: &[Record<MapRow>], engine: &Engine<MapRow>) -> Check {
         for record in records {
+            if self.was_met_before(store, record, engine) {
+                continue;
+            }
             let item = engine.find_by_storage_key(store, &record.storage_key);
             let is_removed = record.sync.as_ref().is_some_and(|sync| sync.deletes());
             let row = item.and_then(|item| engine.row(item)).map(MapRow::fields);
@@ -617,6 +630,17 @@ impl Reference {
             }
         }
         Ok(())
+    }
+
+    /// Whether the app asked for the row by its key before it was loaded: then it is that item.
+    fn was_met_before(&self, store: StoreId, record: &Record<MapRow>, engine: &Engine<MapRow>) -> bool {
+        let Some(key) = &record.remote_key else { return false };
+        let is_other = |thing: &Thing| thing.store == store.0 && thing.storage_key != record.storage_key;
+        let removed = self.things.iter().any(|thing| {
+            is_other(thing) && thing.is_removed && thing.remote_key.as_ref() == Some(key)
+        });
+        let shown = engine.find_by_remote_key(store, key).and_then(|item| engine.row(item)?.storage_key());
+        removed || shown.is_some_and(|shown| shown != record.storage_key)
     }
 
     fn came_back(&mut self, thing: usize, item: ItemId, engine: &Engine<MapRow>, server: &Server) -> Check {
@@ -660,11 +684,17 @@ impl Reference {
         let twin = it.remote_key.as_ref().and_then(|key| engine.find_by_remote_key(StoreId(it.store), key));
         let has_edits = it.floor.iter().any(Option::is_some);
         let must_be_here = it.is_stored && has_edits && !it.is_removed && !it.is_gone && !it.is_loose;
-        if must_be_here && twin.is_none() && row.is_none_or(|row| row.is_alive) {
+        let removed_twin = self.things.iter().any(|other| {
+            other.is_removed && other.store == it.store && it.remote_key.is_some() && other.remote_key == it.remote_key
+        });
+        if must_be_here && twin.is_none() && !removed_twin && row.is_none_or(|row| row.is_alive) {
             let record = records.iter().find(|record| record.storage_key == it.storage_key);
             return broken("durable", format!("{it:?} is not here after a restart: {record:?}"));
         }
+        let has_tombstone = records.iter().any(|record| record.storage_key == it.storage_key);
         let it = &mut self.things[thing];
+        // A removal that was not stored is as lost as its item.
+        it.is_removed &= it.removal_stored || has_tombstone;
         it.is_visible = false;
         it.is_gone = !it.is_removed;
         Ok(())
