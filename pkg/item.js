@@ -46,15 +46,21 @@ export function itemClass(store, fields) {
         const simple = FAST.get(kind);
         Object.defineProperty(Item.prototype, name, simple ? Item.#plain(place, simple) : Item.#structured(place));
       });
-      Item.#key(store.key, fields.length);
-      Item.#key(store.storageKey, fields.length + 1);
-      if (!(store.primary in Item.prototype)) Item.#key(store.primary, fields.length);
+      const remoteKey = (item) => item.#row[fields.length];
+      Item.#key(store.key, remoteKey);
+      Item.#key(store.storageKey, (item) => item.#storageKey());
+      if (!(store.primary in Item.prototype)) Item.#key(store.primary, remoteKey);
     }
 
-    static #key(name, place) {
+    /** Written into the row together with the record; asked for by who wants it before. */
+    #storageKey() {
+      return (this.#row[fields.length + 1] ??= calling(() => handle.storageKey(this.#item)));
+    }
+
+    static #key(name, read) {
       Object.defineProperty(Item.prototype, name, {
         get() {
-          return this.#row[place];
+          return read(this);
         },
         set() {
           throw new ConcordiaError("E_NOT_A_KEY", `"${name}" is a key and cannot be assigned; give it to create()`);
@@ -219,10 +225,8 @@ export function itemClass(store, fields) {
         const value = this.#read(place);
         if (value !== undefined) values[name] = typeof value === "object" ? structuredClone(value) : value;
       });
-      for (const [at, name] of [store.key, store.storageKey].entries()) {
-        const key = this.#row[fields.length + at];
-        if (key !== undefined) values[name] = key;
-      }
+      if (this.#row[fields.length] !== undefined) values[store.key] = this.#row[fields.length];
+      values[store.storageKey] = this.#storageKey();
       return values;
     }
 

@@ -17,8 +17,8 @@ mod edit;
 pub mod error;
 pub mod id;
 pub mod input;
-mod keys;
 mod item;
+mod keys;
 pub mod lifecycle;
 mod outbox;
 pub mod outcome;
@@ -53,6 +53,9 @@ use promise::Waiter;
 use row::Row;
 use storage::{Batch, Erasure, Storage};
 use time::{Instant, Millis};
+
+/// So many bits of a `Seq` count within a millisecond; what is left is exact in JavaScript until the year 2248.
+const SEQS_PER_MILLI: u32 = 10;
 
 /// All stores of one page, and what is under way for them.
 #[derive(Clone, Debug)]
@@ -168,8 +171,9 @@ impl<R: Row> Engine<R> {
         CommandId(self.next_command)
     }
 
-    const fn next_seq(&mut self) -> Seq {
-        self.next_seq.0 += 1;
+    /// Counts on, and starts from the time: an edit that is made before the stored ones are read comes after them.
+    fn next_seq(&mut self) -> Seq {
+        self.next_seq = Seq(self.next_seq.0 + 1).max(Seq(self.now.0 << SEQS_PER_MILLI));
         self.next_seq
     }
 

@@ -12,7 +12,7 @@ use crate::{
         output::Made,
     },
     web::{
-        driver::{Driver, StoreShell, driver},
+        driver::{Driver, StoreShell, driver, storage_key as key_value},
         record::fault_object,
         row::{JsRow, Shape},
     },
@@ -34,12 +34,7 @@ const fn source(from_server: bool) -> Source {
 impl StoreHandle {
     /// Opens a store. `transporter` and `database` are numbers that `httpTransporter` and `database` gave.
     #[wasm_bindgen(constructor)]
-    pub fn new(
-        name: String,
-        schema: &SchemaHandle,
-        transporter: Option<u32>,
-        database: Option<u32>,
-    ) -> Thrown<Self> {
+    pub fn new(name: String, schema: &SchemaHandle, transporter: Option<u32>, database: Option<u32>) -> Thrown<Self> {
         let driver = driver().map_err(thrown)?;
         let http = transporter.and_then(|number| driver.transporter(number));
         let storage = database.and_then(|number| u16::try_from(number).ok()).map(StorageId);
@@ -212,6 +207,13 @@ impl StoreHandle {
     pub fn row(&self, item: u32) -> Thrown<JsValue> {
         let row = self.driver.read(|engine| engine.row(ItemId(item)).map(|row| row.js().clone())).map_err(thrown)?;
         Ok(row.unwrap_or_default())
+    }
+
+    /// The key of an item in client storage.
+    #[wasm_bindgen(js_name = storageKey)]
+    pub fn storage_key(&self, item: u32) -> Thrown<JsValue> {
+        let key = self.driver.read(|engine| engine.storage_key(ItemId(item)).cloned()).map_err(thrown)?;
+        Ok(key.map_or(JsValue::UNDEFINED, |key| key_value(&key)))
     }
 
     /// The number of the item with this key; nothing if there is none.

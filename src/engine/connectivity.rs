@@ -269,9 +269,9 @@ impl Origin {
 
     /// Takes out a task whose wait is over.
     pub(super) fn pop_due(&mut self, now: Millis) -> Option<Task> {
-        let queue = [&mut self.waiting, &mut self.lost].into_iter().find(|queue| {
-            queue.first().is_some_and(|(until, _)| *until <= now)
-        })?;
+        let queue = [&mut self.waiting, &mut self.lost]
+            .into_iter()
+            .find(|queue| queue.first().is_some_and(|(until, _)| *until <= now))?;
         queue.pop_first().map(|(_, task)| task)
     }
 

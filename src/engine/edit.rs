@@ -108,8 +108,10 @@ impl<R: Row> Engine<R> {
         }
         self.unpark(id, true);
         let Some(item) = self.items.get_mut(id) else { return Ok(()) };
-        // To delete it its key is enough: it need not be here first.
-        item.awaited = false;
+        if std::mem::take(&mut item.awaited) {
+            // To delete it its key is enough: it need not be here first.
+            item.sync.iter_mut().for_each(|sync| sync.settled = Settled::Existent);
+        }
         if coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
             // A create that never left, or was refused, and its delete: there is nothing to say.
             self.forget(id);
@@ -135,7 +137,8 @@ impl<R: Row> Engine<R> {
     fn keep_base(&mut self, id: ItemId, fields: FieldSet) {
         let Some(item) = self.items.get_mut(id) else { return };
         let row = item.row.clone();
-        let sync = item.sync_mut(Settled::Existent);
+        // What the server holds of an awaited item is not known yet.
+        let sync = item.sync_mut(if item.awaited { Settled::New } else { Settled::Existent });
         if sync.settled == Settled::Existent {
             sync.add_base(fields.without(sync.base_fields), &row);
         }
@@ -228,12 +231,18 @@ impl<R: Row> Engine<R> {
         let fault = Fault::new(Code::Discarded, "the edit was given up by discard()");
         sync.in_flight.take_if(|attempt| matches!(attempt.state, AttemptState::Parked(_)));
         let kept = sync.in_flight.as_ref().map(|attempt| attempt.edit.last);
-        if gone || (kept.is_none() && sync.settled == Settled::New) {
+        if gone || (kept.is_none() && sync.settled == Settled::New && !item.awaited) {
             self.reject_item(id, &fault);
             self.forget(id);
             return self.run();
         }
+        let unknown = sync.pending.as_ref().map_or(FieldSet::NONE, |edit| edit.fields);
         let values = sync.give_up();
+        if item.awaited {
+            // There is nothing to go back to until it comes.
+            let nothing = item.row.pick(FieldSet::NONE);
+            item.row.merge(unknown, &nothing);
+        }
         for (fields, row) in values.into_iter().flatten() {
             self.overwrite(id, fields, &row);
         }

@@ -132,17 +132,17 @@ impl<R: Row> Engine<R> {
         self.settle(id, |until| concerns(until).then(|| Err(fault.clone())));
     }
 
-    /// Who waits for the edits of `from` to be taken waits for those of `to`, which now has them.
-    pub(super) fn move_synced(&mut self, from: ItemId, to: ItemId) {
+    /// Who waits for the edits of `from` to be stored or taken waits for those of `to`, which now has them.
+    pub(super) fn move_waiters(&mut self, from: ItemId, to: ItemId) {
+        let Some(version) = self.items.get(to).map(|item| item.version) else { return };
         let Some(waiters) = self.waiters.remove(&from) else { return };
-        let (moved, kept): (Vec<_>, Vec<_>) =
-            waiters.into_iter().partition(|waiter| matches!(waiter.until, Until::Synced(_)));
-        if !moved.is_empty() {
-            self.waiters.entry(to).or_default().extend(moved);
-        }
-        if !kept.is_empty() {
-            self.waiters.insert(from, kept);
-        }
+        let moved = waiters.into_iter().map(|waiter| match waiter.until {
+            Until::Stored(_) => Waiter { until: Until::Stored(version), ..waiter },
+            Until::Synced(_) | Until::Ready => waiter,
+        });
+        self.waiters.entry(to).or_default().extend(moved);
+        // Both have the one key.
+        self.settle_ready(to);
     }
 
     /// Everybody who waits for the item is told the same.
@@ -158,7 +158,7 @@ impl<R: Row> Engine<R> {
         }
         let keyed = item.remote_key.is_some();
         let erasing = self.erasing(id).is_some_and(|store| self.storage_failure(store).is_none());
-        let failure = self.storage_failure(item.store).cloned().filter(|_| !erasing && !item.awaited);
+        let failure = self.storage_failure(item.store).cloned().filter(|_| !erasing);
         self.settle(id, |until| match until {
             Until::Ready if !keyed => {
                 Some(Err(Fault::new(Code::Removed, "the item was removed before the server gave it a key")))

@@ -5,13 +5,13 @@
 
 use super::{
     Engine,
-    error::{Code, Fault},
-    id::{CommandId, ItemId, Key, StoreId, Token},
-    input::Rows,
     answer::is_lost,
     config::{BACKOFF_CAP, BLOCKED_CAP},
     connectivity::{Slot, Task, is_blocked},
     edit::unsafe_id,
+    error::{Code, Fault},
+    id::{CommandId, ItemId, Key, StoreId, Token},
+    input::Rows,
     item::{Attempt, AttemptState, Item, removed},
     lifecycle::{Action, Settled},
     outbox::{Sent, What},

@@ -15,9 +15,28 @@ pub const KINDS: [&str; 8] = ["string", "number", "boolean", "date", "object", "
 
 /// Names that an item uses itself, or that JavaScript gives a meaning of its own.
 pub const RESERVED: [&str; 22] = [
-    "__id", "removed", "stored", "synced", "error", "autoSave", "update", "remove", "delete", "fetch", "onceStored",
-    "onceSynced", "onceReadyFor", "isReadyFor", "subscribe", "toJSON", "then", "constructor", "prototype", "__proto__",
-    "_sync", "hasOwnProperty",
+    "__id",
+    "removed",
+    "stored",
+    "synced",
+    "error",
+    "autoSave",
+    "update",
+    "remove",
+    "delete",
+    "fetch",
+    "onceStored",
+    "onceSynced",
+    "onceReadyFor",
+    "isReadyFor",
+    "subscribe",
+    "toJSON",
+    "then",
+    "constructor",
+    "prototype",
+    "__proto__",
+    "_sync",
+    "hasOwnProperty",
 ];
 
 /// One property as the app defined it.
@@ -68,7 +87,8 @@ impl Schema {
         let primaries: Vec<&Property> = properties.iter().filter(|property| property.primary).collect();
         let primary = match primaries.as_slice() {
             [first, second, ..] => {
-                let message = format!("\"{}\" and \"{}\" are both `primary`; only one property can be", first.name, second.name);
+                let message =
+                    format!("\"{}\" and \"{}\" are both `primary`; only one property can be", first.name, second.name);
                 return Err(Fault::new(Code::Schema, message));
             }
             [only] => Some(*only),
@@ -78,10 +98,14 @@ impl Schema {
             return Err(refuse(&property.name, "is `primary`, but its type is neither Key nor NumberKey"));
         }
         let key = primary.and_then(|property| property.key.clone()).unwrap_or_else(|| "id".into());
-        let storage_key = primary.and_then(|property| property.storage_key.clone()).unwrap_or_else(|| format!("_{key}"));
+        let storage_key =
+            primary.and_then(|property| property.storage_key.clone()).unwrap_or_else(|| format!("_{key}"));
         let name = primary.map_or(&key, |property| &property.name);
         if key == storage_key {
-            return Err(refuse(name, "has the same name for `key` and `_key`; they are kept side by side, so name them differently"));
+            return Err(refuse(
+                name,
+                "has the same name for `key` and `_key`; they are kept side by side, so name them differently",
+            ));
         }
         let schema = Self {
             fields: properties
@@ -104,11 +128,17 @@ impl Schema {
                 return Err(refuse(key, "cannot be the name of a key: items use it themselves"));
             }
             if self.fields.contains(key) {
-                return Err(refuse(key, "is the name of the primary key; make it `{type: Key, primary: true}` or rename it"));
+                return Err(refuse(
+                    key,
+                    "is the name of the primary key; make it `{type: Key, primary: true}` or rename it",
+                ));
             }
         }
         if self.fields.len() > MAX_FIELDS {
-            let message = format!("the schema has {} properties; {MAX_FIELDS} are possible. Nest some of them.", self.fields.len());
+            let message = format!(
+                "the schema has {} properties; {MAX_FIELDS} are possible. Nest some of them.",
+                self.fields.len()
+            );
             return Err(Fault::new(Code::Schema, message));
         }
         Ok(())
@@ -138,10 +168,16 @@ fn check_level(properties: &[Property], path: &str) -> Result<(), Fault> {
 
 fn check_property(property: &Property, name: &str, path: &str) -> Result<(), Fault> {
     if !KINDS.contains(&property.kind.as_str()) {
-        return Err(refuse(name, "has an unknown type; use String, Number, Boolean, Date, Object, Array, Key or NumberKey"));
+        return Err(refuse(
+            name,
+            "has an unknown type; use String, Number, Boolean, Date, Object, Array, Key or NumberKey",
+        ));
     }
     if property.refers {
-        return Err(refuse(name, "has a `ref`; relations are not part of this version yet. Keep the other item's id in a String"));
+        return Err(refuse(
+            name,
+            "has a `ref`; relations are not part of this version yet. Keep the other item's id in a String",
+        ));
     }
     if property.primary && !path.is_empty() {
         return Err(refuse(name, "is `primary` inside an object; the primary key stands at the top"));

@@ -54,9 +54,7 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get_mut(id) else { return };
         if self.stores[item.store].storage.is_some() {
             item.version += 1;
-            if !item.awaited {
-                self.dirty.insert(id);
-            }
+            self.dirty.insert(id);
         }
     }
 
@@ -108,7 +106,7 @@ impl<R: Row> Engine<R> {
                     let (batch, list) = writes.entry(storage).or_insert_with(|| (Batch::new(storage), Vec::new()));
                     if let Some(item) = self.items.get(id) {
                         batch.items.push((id, item.version));
-                        list.push(Write::Put(store, item.record()));
+                        list.push(item.write());
                     }
                 }
                 Access::Later => {
@@ -267,13 +265,17 @@ impl Batch {
 }
 
 impl<R: Row> Item<R> {
-    /// What client storage is to hold.
-    fn record(&self) -> Record<R> {
-        Record {
+    /// What client storage is to hold: of an item that is only awaited nothing but its edits.
+    fn write(&self) -> Write<R> {
+        if self.awaited && self.sync.is_none() {
+            return Write::Erase(self.store, self.storage_key.clone());
+        }
+        let record = Record {
             storage_key: self.storage_key.clone(),
             remote_key: self.remote_key.clone(),
             row: self.row.clone(),
             sync: self.sync.clone(),
-        }
+        };
+        Write::Put(self.store, record)
     }
 }

@@ -9,6 +9,7 @@ use super::{
     id::{ItemId, Key, StorageId, StoreId, Token},
     input::{Record, StoreOptions},
     item::{AttemptState, Item, Sync},
+    lifecycle::{Action, Settled},
     output::{Command, Made},
     row::{FieldSet, Row},
     storage::Storage,
@@ -160,7 +161,9 @@ impl<R: Row> Engine<R> {
         let mut item = Item::new(store, record.row, record.storage_key);
         item.remote_key = record.remote_key;
         item.sync = record.sync;
+        (item.version, item.committed) = (1, 1);
         item.sync.iter_mut().for_each(|sync| sync.reload());
+        item.awaited = item.sync.as_ref().is_some_and(|sync| sync.awaits());
         let (unsynced, removed) = (item.sync.is_some(), item.is_removed());
         let id = self.add(item);
         if unsynced {
@@ -176,11 +179,12 @@ impl<R: Row> Engine<R> {
 
     /// What was loaded is the row of an item that is here already: made since, awaited, or stored twice.
     fn join_loaded(&mut self, here: ItemId, loaded: ItemId) {
+        let awaited = self.items.get(loaded).is_some_and(|item| item.awaited);
         let Some(item) = self.items.get_mut(here) else { return };
         if let Some(key) = item.remote_key.clone() {
             self.stores[item.store].by_remote.insert(key, here);
         }
-        item.awaited = false;
+        item.awaited &= awaited;
         self.absorb(here, loaded);
     }
 
@@ -220,7 +224,7 @@ impl<R: Row> Engine<R> {
             store.by_remote.remove(key);
         }
         self.dirty.remove(&id);
-        if !item.awaited {
+        if item.version > 0 {
             self.erase(item.store, item.storage_key.clone(), id);
         }
         // Of an item that was removed before, the store has now one edit less to tell: that is news as well.
@@ -444,6 +448,12 @@ impl<R: Row> Engine<R> {
 }
 
 impl<R: Row> Sync<R> {
+    /// Whether it has edits of a row that was never here: those of an item that is awaited.
+    fn awaits(&self) -> bool {
+        let updates = self.pending.as_ref().is_some_and(|edit| edit.action == Action::Update);
+        self.settled == Settled::New && self.in_flight.is_none() && updates
+    }
+
     /// As it is after a restart: what was on its way may have arrived, and is sent again as it was.
     fn reload(&mut self) {
         let Some(attempt) = &mut self.in_flight else { return };

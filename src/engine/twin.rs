@@ -44,13 +44,13 @@ impl<R: Row> Engine<R> {
             let told = RemoteRow { row: row.clone(), present: all.without(edited), key: None };
             self.merge(id, &told, newest);
         }
+        self.touch(id);
+        self.redirect(twin, id);
         if let Some(moved) = moved {
-            self.redirect(twin, id);
             self.take_over(id, *moved, &row);
         }
         self.let_go(twin, !was_removed);
         self.tell(id);
-        self.touch(id);
         self.reslot(id);
     }
 
@@ -61,22 +61,28 @@ impl<R: Row> Engine<R> {
                 sent.what = What::Edit(id);
             }
         }
-        self.move_synced(twin, id);
+        self.move_waiters(twin, id);
     }
 
-    /// Puts the edits of another item, whose values are `row`, to those of this one; of two edits of a field the later
-    /// one stands.
+    /// Puts the edits of another item, whose values are `row`, to those of this one. Of two edits of a field the one of
+    /// the item that was edited last stands.
     fn take_over(&mut self, id: ItemId, mut moved: Sync<R>, row: &R) {
         let key = self.random.uuid();
         let Some(item) = self.items.get_mut(id) else { return };
         let (store, was_removed) = (item.store, item.is_removed());
         let all = self.stores[store].fields;
-        let mine = item.sync.as_ref().and_then(|sync| sync.last_seq()).zip(item.sync.as_ref().map(|sync| sync.edited()));
-        let older = mine.filter(|(last, _)| Some(*last) > moved.last_seq()).map_or(FieldSet::NONE, |(_, fields)| fields);
+        let sync = item.sync_mut(if item.awaited { Settled::New } else { Settled::Existent });
+        let mut stands = moved.edited();
+        if sync.last_seq() > moved.last_seq() {
+            stands = stands.without(sync.edited());
+            moved.pending = moved.pending.and_then(|edit| without(edit, sync.edited()));
+        } else {
+            sync.pending = sync.pending.take().and_then(|edit| without(edit, stands));
+        }
         if let Some(attempt) = moved.in_flight.as_mut().filter(|attempt| attempt.frozen.is_none()) {
             attempt.frozen = Some(row.pick(all));
         }
-        self.overwrite(id, moved.edited().without(older), row);
+        self.overwrite(id, stands, row);
         let Some(item) = self.items.get_mut(id) else { return };
         let sync = item.sync_mut(Settled::Existent);
         if let Some(base) = &moved.base {
@@ -94,6 +100,15 @@ impl<R: Row> Engine<R> {
         if is_removed && !was_removed {
             self.changes(store).removed.push(id);
         }
+    }
+}
+
+/// What is left of an update when some of its fields are overridden.
+fn without(edit: Edit, fields: FieldSet) -> Option<Edit> {
+    let rest = edit.fields.without(fields);
+    match edit.action {
+        Action::Update => (!rest.is_empty()).then_some(Edit { fields: rest, ..edit }),
+        Action::Create | Action::Delete => Some(edit),
     }
 }
 

@@ -158,6 +158,12 @@ impl<R: Row> Engine<R> {
         self.items.get(id).map(|item| &item.row)
     }
 
+    /// The key of an item in client storage.
+    #[must_use]
+    pub fn storage_key(&self, id: ItemId) -> Option<&Key> {
+        self.items.get(id).map(|item| &item.storage_key)
+    }
+
     /// The store of an item.
     #[must_use]
     pub fn store_of(&self, id: ItemId) -> Option<StoreId> {

@@ -17,7 +17,7 @@ use wasm_bindgen_futures::spawn_local;
 use super::{
     client_storage::indexed_db::{IndexedDb, StoreWrites},
     clock::{Clock, now, seed},
-    record::{fault_object, pack, unpack},
+    record::{fault_object, pack_all, unpack},
     row::{JsRow, Shape},
     transporter::http::{HttpTransporter, WireAction, WireRequest},
 };
@@ -25,7 +25,7 @@ use crate::engine::{
     Engine,
     error::{Code, Fault},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Rows},
+    input::{Input, Record, Rows},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Changes, Command, Made, Output, Request, Write},
@@ -333,7 +333,7 @@ impl Driver {
         spawn_local(async move {
             let (records, problem, rows) = match loading.await {
                 Ok(records) => {
-                    let (records, problem, rows) = unpack(&shell.shape, &records);
+                    let (records, problem, rows) = unpack(shell.shape, &records);
                     (Ok(records), problem, Some(rows))
                 }
                 Err(failure) => (Err(failure), None, None),
@@ -345,26 +345,25 @@ impl Driver {
     /// Issues the whole batch before it returns, so that edits survive a reload in the same task.
     fn persist(&self, id: CommandId, storage: StorageId, writes: Vec<Write<JsRow>>) {
         let Some(database) = self.database(storage) else { return };
-        let mut batch: Vec<(StoreId, StoreWrites)> = Vec::new();
-        let stores = self.stores.borrow();
+        let mut batch: Vec<(StoreId, Vec<Record<JsRow>>, Vec<JsValue>)> = Vec::new();
         for write in writes {
-            let (Write::Put(store, _) | Write::Erase(store, _)) = &write;
-            let Some(shell) = stores.get(usize::from(store.0)) else { continue };
-            let place = batch.iter().position(|(of, _)| of == store).unwrap_or_else(|| {
-                let (name, key_name) = (shell.name.clone(), shell.storage_key.clone());
-                batch.push((*store, StoreWrites { store: name, key_name, puts: Array::new(), erased: Vec::new() }));
+            let (Write::Put(store, _) | Write::Erase(store, _)) = write;
+            let place = batch.iter().position(|(of, ..)| *of == store).unwrap_or_else(|| {
+                batch.push((store, Vec::new(), Vec::new()));
                 batch.len() - 1
             });
-            let Some((_, list)) = batch.get_mut(place) else { continue };
+            let Some((_, puts, erased)) = batch.get_mut(place) else { continue };
             match write {
-                Write::Put(_, record) => {
-                    list.puts.push(&pack(&shell.shape, &record));
-                }
-                Write::Erase(_, key) => list.erased.push(storage_key(&key)),
+                Write::Put(_, record) => puts.push(record),
+                Write::Erase(_, key) => erased.push(storage_key(&key)),
             }
         }
-        drop(stores);
-        let writing = database.persist(batch.into_iter().map(|(_, writes)| writes).collect());
+        let batch = batch.into_iter().filter_map(|(store, puts, erased)| {
+            let shell = self.shell(store)?;
+            let puts = pack_all(shell.shape, &puts);
+            Some(StoreWrites { store: shell.name, key_name: shell.storage_key, puts, erased })
+        });
+        let writing = database.persist(batch.collect());
         spawn_local(async move { happened(Input::Persisted(id, writing.await)) });
     }
 
@@ -446,7 +445,7 @@ fn map_answer<T>(answer: Answer<JsValue>, read: impl FnOnce(JsValue) -> Option<T
 }
 
 /// A storage key as the record holds it.
-fn storage_key(key: &Key) -> JsValue {
+pub fn storage_key(key: &Key) -> JsValue {
     if key.numeric {
         key.text().parse::<f64>().map_or_else(|_| key.text().into(), JsValue::from_f64)
     } else {

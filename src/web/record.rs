@@ -34,12 +34,11 @@ extern "C" {
     ) -> JsValue;
     #[wasm_bindgen(js_name = packAttempt)]
     fn pack_attempt(shape: &JsValue, edit: &JsValue, attempts: u32, frozen: &JsValue, parked: &JsValue) -> JsValue;
-    #[wasm_bindgen(js_name = packRecord)]
+    #[wasm_bindgen(js_name = packSync)]
     #[allow(clippy::too_many_arguments)]
-    fn pack_record(
+    fn pack_sync(
         shape: &JsValue,
-        row: &JsValue,
-        settled: Option<&str>,
+        settled: &str,
         in_flight: &JsValue,
         pending: &JsValue,
         base: &JsValue,
@@ -48,6 +47,10 @@ extern "C" {
         c: u32,
         d: u32,
     ) -> JsValue;
+    #[wasm_bindgen(js_name = packAll)]
+    fn pack_all_js(shape: &JsValue, rows: &Array, texts: &str, numbers: &[f64]) -> Array;
+    #[wasm_bindgen(js_name = setSync)]
+    fn set_sync(records: &Array, at: u32, sync: &JsValue);
     #[wasm_bindgen(catch, js_name = unpackAll)]
     fn unpack_all(shape: &JsValue, records: &Array) -> Result<Unpacked, JsValue>;
     #[wasm_bindgen(js_name = fieldWords)]
@@ -86,13 +89,48 @@ struct StoredFault {
     body: Option<String>,
 }
 
-/// The object to store for an item.
-pub fn pack(shape: &Shape, record: &Record<JsRow>) -> JsValue {
-    let row = record.row.js();
-    let Some(sync) = &record.sync else {
-        let none = &JsValue::UNDEFINED;
-        return pack_record(shape.js(), row, None, none, none, none, 0, 0, 0, 0);
-    };
+/// The objects to store for items, in one crossing but for those that are neither settled nor simply new.
+pub fn pack_all(shape: Shape, records: &[Record<JsRow>]) -> Array {
+    let (rows, mut texts, mut numbers) = (Array::new(), String::new(), Vec::with_capacity(records.len()));
+    let mut others = Vec::new();
+    for (at, record) in records.iter().enumerate() {
+        rows.push(record.row.js());
+        if at > 0 {
+            texts.push('\0');
+        }
+        texts.push_str(record.storage_key.text());
+        let numeric = f64::from(u8::from(record.storage_key.numeric));
+        match record.sync.as_deref() {
+            None => numbers.push(numeric),
+            Some(Sync { settled: Settled::New, in_flight: None, pending: Some(edit), base: None, .. })
+                if edit.action == Action::Create =>
+            {
+                numbers.extend([numeric + NEW, place(edit.first), place(edit.last)]);
+                texts.push('\0');
+                texts.push_str(&edit.key.to_string());
+            }
+            Some(sync) => {
+                numbers.push(numeric);
+                others.push((at, sync));
+            }
+        }
+    }
+    let packed = pack_all_js(shape.js(), &rows, &texts, &numbers);
+    for (at, sync) in others {
+        set_sync(&packed, u32::try_from(at).unwrap_or(u32::MAX), &sync_object(shape, sync));
+    }
+    packed
+}
+
+/// Marks a new item among the numbers of `packAll`.
+const NEW: f64 = 2.0;
+
+#[allow(clippy::cast_precision_loss, reason = "a device makes fewer than 2^53 edits")]
+const fn place(seq: Seq) -> f64 {
+    seq.0 as f64
+}
+
+fn sync_object(shape: Shape, sync: &Sync<JsRow>) -> JsValue {
     let in_flight = sync.in_flight.as_ref().map_or(JsValue::UNDEFINED, |attempt| {
         let frozen = attempt.frozen.as_ref().map_or(JsValue::UNDEFINED, |row| row.js().clone());
         pack_attempt(shape.js(), &edit(shape, &attempt.edit), attempt.attempts, &frozen, &parked(&attempt.state))
@@ -104,13 +142,12 @@ pub fn pack(shape: &Shape, record: &Record<JsRow>) -> JsValue {
         Settled::New => "new",
         Settled::Existent => "existent",
     };
-    pack_record(shape.js(), row, Some(settled), &in_flight, &pending, &base, a, b, c, d)
+    pack_sync(shape.js(), settled, &in_flight, &pending, &base, a, b, c, d)
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a device makes fewer than 2^53 edits")]
-fn edit(shape: &Shape, edit: &Edit) -> JsValue {
+fn edit(shape: Shape, edit: &Edit) -> JsValue {
     let [a, b, c, d] = split(edit.fields);
-    let (first, last) = (edit.first.0 as f64, edit.last.0 as f64);
+    let (first, last) = (place(edit.first), place(edit.last));
     pack_edit(shape.js(), edit.action.name(), first, last, &edit.key.to_string(), a, b, c, d)
 }
 
@@ -139,7 +176,7 @@ pub fn fault_object(fault: &Fault) -> JsValue {
 }
 
 /// Stored records as the engine's, the problem with those that make no sense, and the rows as one array.
-pub fn unpack(shape: &Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Fault>, Array) {
+pub fn unpack(shape: Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Fault>, Array) {
     let Ok(unpacked) = unpack_all(shape.js(), records) else {
         let fault = Fault::new(Code::Storage, "the stored records could not be read");
         return (Vec::new(), Some(fault), Array::new());
@@ -180,7 +217,7 @@ fn get(object: &JsValue, name: &str) -> Option<JsValue> {
     Reflect::get(object, &name.into()).ok().filter(|value| !value.is_undefined())
 }
 
-fn read_sync(shape: &Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
+fn read_sync(shape: Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
     let settled = match get(stored, "settled")?.as_string()?.as_str() {
         "new" => Settled::New,
         "existent" => Settled::Existent,
@@ -201,7 +238,7 @@ fn read_sync(shape: &Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
     (sync.pending.is_some() || sync.in_flight.is_some()).then_some(sync)
 }
 
-fn read_edit(shape: &Shape, stored: JsValue) -> Option<Edit> {
+fn read_edit(shape: Shape, stored: JsValue) -> Option<Edit> {
     let stored: StoredEdit = serde_wasm_bindgen::from_value(stored).ok()?;
     let action = Action::from_name(&stored.action)?;
     let fields = match action {
@@ -213,7 +250,7 @@ fn read_edit(shape: &Shape, stored: JsValue) -> Option<Edit> {
     Some(Edit { action, fields, first: Seq(stored.first), last: Seq(stored.last), key })
 }
 
-fn read_attempt(shape: &Shape, stored: &JsValue) -> Option<Attempt<JsRow>> {
+fn read_attempt(shape: Shape, stored: &JsValue) -> Option<Attempt<JsRow>> {
     let state = match get(stored, "parked") {
         Some(parked) => {
             let parked: StoredFault = serde_wasm_bindgen::from_value(parked).ok()?;

@@ -138,7 +138,7 @@ export function take(shape, values, whole) {
     refuse("E_TYPE", `the values must be an object with the schema's properties, not ${describe(values)}`);
   const { names, kinds } = shape;
   const row = emptyRow(shape);
-  const words = [0, 0, 0, 0];
+  const words = shape.words.fill(0);
   for (let place = 0; place < names.length; place++) {
     const definition = kinds[place];
     let value = values[names[place]];
@@ -151,7 +151,6 @@ export function take(shape, values, whole) {
     row[place] = check(definition, value, names[place], false);
     words[place >> 5] |= 1 << (place & 31);
   }
-  shape.words = words;
   shape.givenKey = values[shape.key];
   return row;
 }
@@ -176,7 +175,7 @@ export function takeOne(shape, place, value) {
 export function takeForeign(shape, values) {
   if (!isPlain(values)) return undefined;
   const row = emptyRow(shape);
-  const words = [0, 0, 0, 0];
+  const words = shape.words.fill(0);
   for (let place = 0; place < shape.names.length; place++) {
     const name = shape.names[place];
     if (!Object.hasOwn(values, name)) continue;
@@ -187,7 +186,6 @@ export function takeForeign(shape, values) {
       if (refusal?.code === undefined) throw refusal;
     }
   }
-  shape.words = words;
   shape.givenKey = Object.hasOwn(values, shape.key) ? values[shape.key] : undefined;
   return row;
 }
@@ -216,6 +214,7 @@ export function takeAll(shape, list) {
     }
     const base = rows.length * 4;
     const row = emptyRow(shape);
+    row[remotePlace(shape)] = shape.numeric ? Number(values[shape.key]) : values[shape.key];
     try {
       for (let place = 0; place < shape.names.length; place++) {
         const name = shape.names[place];
@@ -239,8 +238,8 @@ export function takeAll(shape, list) {
 /** A key in the form that `Key` reads. */
 export const takeKey = keyText;
 
-export function setKey(shape, row, remote, text, numeric) {
-  row[remote ? remotePlace(shape) : storagePlace(shape)] = numeric || shape.numeric ? Number(text) : text;
+export function setRemoteKey(shape, row, text, numeric) {
+  row[remotePlace(shape)] = numeric || shape.numeric ? Number(text) : text;
 }
 
 function each(words, visit) {
@@ -275,7 +274,7 @@ function same(one, other) {
 
 /** Whether any of the fields differs; `words` says which. */
 export function diff(shape, row, other, a, b, c, d) {
-  const words = [0, 0, 0, 0];
+  const words = shape.words.fill(0);
   let any = false;
   each([a, b, c, d], (place) => {
     if (place < shape.names.length && !same(row[place], other[place])) {
@@ -283,7 +282,6 @@ export function diff(shape, row, other, a, b, c, d) {
       any = true;
     }
   });
-  shape.words = words;
   return any;
 }
 
@@ -327,14 +325,8 @@ export function packAttempt(shape, edit, attempts, frozen, parked) {
   return attempt;
 }
 
-/** The record: the values by their names, the keys, and what is to be said to the server, if anything is. */
-export function packRecord(shape, row, settled, inFlight, pending, base, a, b, c, d) {
-  const record = {};
-  const names = shape.names;
-  for (let place = 0; place < names.length; place++) record[names[place]] = row[place];
-  record[shape.key] = row[remotePlace(shape)];
-  record[shape.storageKey] = row[storagePlace(shape)];
-  if (settled === undefined) return record;
+/** What is to be said to the server. */
+export function packSync(shape, settled, inFlight, pending, base, a, b, c, d) {
   const sync = { settled };
   if (inFlight) sync.inFlight = inFlight;
   if (pending) sync.pending = pending;
@@ -342,9 +334,42 @@ export function packRecord(shape, row, settled, inFlight, pending, base, a, b, c
     sync.base = fieldsOf(shape, base, ALL);
     sync.baseFields = fieldNames(shape, [a, b, c, d]);
   }
-  record._sync = sync;
+  return sync;
+}
+
+/** The record: the values by their names, the keys, and what is to be said to the server, if anything is. */
+function packRecord(shape, row, storageKey) {
+  const record = {};
+  const { names } = shape;
+  for (let place = 0; place < names.length; place++) record[names[place]] = row[place];
+  record[shape.key] = row[remotePlace(shape)];
+  record[shape.storageKey] = row[storagePlace(shape)] ??= storageKey;
   return record;
 }
+
+/** Records of many rows in one crossing. `texts`: NUL between them, for each row its storage key, and for a new item the
+ *  key of its create. `numbers`: for each row NUMERIC | NEW, and for a new item the places of its first and last edit. */
+export function packAll(shape, rows, texts, numbers) {
+  const text = texts.split("\0").values();
+  const number = numbers.values();
+  return rows.map((row) => {
+    const kind = number.next().value;
+    const storageKey = text.next().value;
+    const record = packRecord(shape, row, kind & NUMERIC ? Number(storageKey) : storageKey);
+    if (kind & NEW) {
+      const pending = { action: "create", first: number.next().value, last: number.next().value, key: text.next().value };
+      record._sync = { settled: "new", pending };
+    }
+    return record;
+  });
+}
+
+const NUMERIC = 1;
+const NEW = 2;
+
+export const setSync = (records, at, sync) => {
+  records[at]._sync = sync;
+};
 
 /** A stored object as a row. */
 export function unpackRow(shape, object) {

@@ -33,8 +33,8 @@ extern "C" {
     fn take_all_js(shape: &JsValue, list: &JsValue) -> Result<TakenAll, JsValue>;
     #[wasm_bindgen(js_name = takeKey)]
     fn take_key_js(key: &JsValue) -> String;
-    #[wasm_bindgen(js_name = setKey)]
-    fn set_key(shape: &JsValue, row: &JsValue, remote: bool, text: &str, numeric: bool);
+    #[wasm_bindgen(js_name = setRemoteKey)]
+    fn set_remote_key(shape: &JsValue, row: &JsValue, text: &str, numeric: bool);
     #[wasm_bindgen(js_name = merge)]
     fn merge_js(row: &JsValue, from: &JsValue, a: u32, b: u32, c: u32, d: u32);
     #[wasm_bindgen(js_name = pick)]
@@ -219,12 +219,11 @@ impl Row for JsRow {
     }
 
     fn set_remote_key(&mut self, key: &Key) {
-        set_key(self.shape.js, &self.js, true, key.text(), key.numeric);
+        set_remote_key(self.shape.js, &self.js, key.text(), key.numeric);
     }
 
-    fn set_storage_key(&mut self, key: &Key) {
-        set_key(self.shape.js, &self.js, false, key.text(), key.numeric);
-    }
+    /// Shown when the record is written, together with those of all others, and asked for by who reads it before.
+    fn set_storage_key(&mut self, _: &Key) {}
 }
 
 /// The four words of a field set.

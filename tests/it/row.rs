@@ -70,10 +70,8 @@ impl MapRow {
 
 /// A record as a database would give it back.
 pub fn deep_record(record: &Record<MapRow>) -> Record<MapRow> {
-    let deep_attempt = |attempt: &Attempt<MapRow>| Attempt {
-        frozen: attempt.frozen.as_ref().map(MapRow::deep),
-        ..attempt.clone()
-    };
+    let deep_attempt =
+        |attempt: &Attempt<MapRow>| Attempt { frozen: attempt.frozen.as_ref().map(MapRow::deep), ..attempt.clone() };
     let deep_sync = |sync: &Sync<MapRow>| {
         let mut copy = sync.clone();
         copy.base = sync.base.as_ref().map(MapRow::deep);

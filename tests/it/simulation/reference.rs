@@ -50,6 +50,8 @@ pub struct Thing {
     was_removed: bool,
     /// How often: a removal may be given up, and come again.
     removals: u32,
+    /// It was two for a while, and both were edited: the edits of one of them stand.
+    is_joined: bool,
     pub is_visible: bool,
     has_unsynced: bool,
     /// Went for good reason, as far as this page knows.
@@ -159,7 +161,13 @@ impl Reference {
 
     pub fn snapshot(&self, thing: usize) -> Snapshot {
         let it = &self.things[thing];
-        Snapshot { thing, expected: it.expected, is_removed: it.is_removed, removals: it.removals, is_loose: it.is_loose }
+        Snapshot {
+            thing,
+            expected: it.expected,
+            is_removed: it.is_removed,
+            removals: it.removals,
+            is_loose: it.is_loose,
+        }
     }
 
     pub fn find(&self, store: u16, storage_key: &Key) -> Option<usize> {
@@ -187,6 +195,7 @@ impl Reference {
             removal_stored: false,
             was_removed: false,
             removals: 0,
+            is_joined: false,
             is_visible: true,
             has_unsynced: false,
             is_gone: false,
@@ -275,14 +284,18 @@ impl Reference {
             if *value == it.expected[field] {
                 continue;
             }
-            let row = it.remote_key.as_ref().and_then(|key| server.find(it.store, key)).map(|place| &server.rows[place]);
+            let row =
+                it.remote_key.as_ref().and_then(|key| server.find(it.store, key)).map(|place| &server.rows[place]);
             let is_fair = match (row, it.expected[field]) {
                 (Some(row), None) => row.held(field, *value),
                 (Some(row), expected) => row.held_after(field, expected, *value),
                 (None, _) => value.is_none() && it.expected[field].is_none(),
             };
             if !is_fair {
-                let text = format!("field {field} shows {value:?}, the last edit was {:?}: {it:?} {row:?}", it.expected[field]);
+                let text = format!(
+                    "field {field} shows {value:?}, the last edit was {:?}: {it:?} {row:?}",
+                    it.expected[field]
+                );
                 return broken("optimism", text);
             }
         }
@@ -306,7 +319,10 @@ impl Reference {
             return Ok(());
         }
         let of_removed = |other: &Thing| {
-            other.is_removed && other.store == it.store && other.remote_key.is_some() && other.remote_key == it.remote_key
+            other.is_removed
+                && other.store == it.store
+                && other.remote_key.is_some()
+                && other.remote_key == it.remote_key
         };
         let is_excused = |other: &Thing| {
             // It is not the row of an answer that was lost, or it does not look like it any longer.
@@ -317,7 +333,11 @@ impl Reference {
                 || other.was_discarded
                 || other.is_own
         };
-        if self.things[..thing].iter().any(|other| of_removed(other) && !other.sent_unstored) {
+        // A plain server answers the repeated create of a key of the app's own with a conflict; if the app has that sent
+        // again and removes the item before it leaves, nothing is left that tells whose row it is.
+        let is_unknown = |other: &Thing| other.is_own && other.answer_lost && server.class == Class::Plain;
+        let is_back = |other: &Thing| of_removed(other) && !other.sent_unstored && !is_unknown(other);
+        if self.things[..thing].iter().any(is_back) {
             return broken("no resurrection", format!("{row:?} was deleted"));
         }
         for value in row.fields().into_iter().flatten().filter(|value| *value > 0) {
@@ -348,6 +368,7 @@ impl Reference {
         let same = |other: &Thing| other.store == it.store && other.remote_key.is_some() && other.remote_key == remote;
         let twin = seen.iter().find(|(other, _)| same(&self.things[*other]));
         if let Some((twin, fields)) = twin {
+            self.things[*twin].is_joined |= it.expected.iter().any(Option::is_some);
             for (field, value) in fields.iter().enumerate() {
                 if it.expected[field].is_some() && *value == it.expected[field] {
                     self.things[*twin].expected[field] = *value;
@@ -441,7 +462,9 @@ impl Reference {
                 None => Err(Violation { invariant: "no invention", text: format!("nobody removed {order:?}") }),
             };
         }
-        let own = || order.body.iter().enumerate().filter_map(|(field, told)| Some((field, told.flatten().filter(|v| *v > 0)?)));
+        let own = || {
+            order.body.iter().enumerate().filter_map(|(field, told)| Some((field, told.flatten().filter(|v| *v > 0)?)))
+        };
         let of = |value: i64| self.edits.get(number(value).wrapping_sub(1)).copied();
         let owner = own().map(|(_, value)| value).max().and_then(of);
         for (field, value) in own() {
@@ -491,9 +514,11 @@ impl Reference {
     /// Invariant 2, for updates: each brings something new.
     fn once(&self, owner: usize, order: &Order, effect: &Effect, class: Class, retried: bool) -> Check {
         let own = |told: &Option<Option<i64>>| told.flatten().filter(|told| *told > 0);
-        let news = order.body.iter().zip(effect.before).filter(|(told, before)| {
-            own(told).is_some_and(|told| before.is_none_or(|before| told > before))
-        });
+        let news = order
+            .body
+            .iter()
+            .zip(effect.before)
+            .filter(|(told, before)| own(told).is_some_and(|told| before.is_none_or(|before| told > before)));
         if news.count() == 0 && !(class == Class::Plain && retried) && !self.is_excused(owner) {
             return broken("once", format!("{order:?} says nothing new: {effect:?} {:?}", self.things[owner]));
         }
@@ -501,7 +526,8 @@ impl Reference {
     }
 
     fn is_excused(&self, owner: usize) -> bool {
-        self.things[owner].sent_unstored || self.things[owner].is_loose || self.things[owner].was_discarded
+        let it = &self.things[owner];
+        it.sent_unstored || it.is_loose || it.was_discarded || it.is_joined
     }
 }
 
@@ -562,7 +588,7 @@ impl Reference {
     /// What is said to be synced is on the server, or was.
     fn synced(&self, snapshot: &Snapshot, engine: &Engine<MapRow>, server: &Server) -> Check {
         let it = &self.things[snapshot.thing];
-        if it.is_gone || it.was_discarded || engine.row(it.item).is_none() && !snapshot.is_removed {
+        if it.is_gone || it.is_joined || it.was_discarded || engine.row(it.item).is_none() && !snapshot.is_removed {
             return Ok(());
         }
         let key = engine.row(it.item).and_then(MapRow::remote_key).or(it.remote_key.clone());
@@ -636,9 +662,10 @@ impl Reference {
     fn was_met_before(&self, store: StoreId, record: &Record<MapRow>, engine: &Engine<MapRow>) -> bool {
         let Some(key) = &record.remote_key else { return false };
         let is_other = |thing: &Thing| thing.store == store.0 && thing.storage_key != record.storage_key;
-        let removed = self.things.iter().any(|thing| {
-            is_other(thing) && thing.is_removed && thing.remote_key.as_ref() == Some(key)
-        });
+        let removed = self
+            .things
+            .iter()
+            .any(|thing| is_other(thing) && thing.is_removed && thing.remote_key.as_ref() == Some(key));
         let shown = engine.find_by_remote_key(store, key).and_then(|item| engine.row(item)?.storage_key());
         removed || shown.is_some_and(|shown| shown != record.storage_key)
     }
@@ -657,7 +684,8 @@ impl Reference {
             if !at_least(floor, value, field, row) && !it.is_loose && !it.is_removed && !it.is_gone {
                 return broken("durable", format!("field {field} is {value:?} after a restart: {it:?}"));
             }
-            let is_kept = value == it.expected[field] || row.is_some_and(|row| row.held_after(field, it.expected[field], value));
+            let is_kept =
+                value == it.expected[field] || row.is_some_and(|row| row.held_after(field, it.expected[field], value));
             if !is_kept || it.is_gone || it.is_removed || it.is_loose {
                 it.expected[field] = value.filter(|value| *value > 0).or(floor.filter(|_| !it.is_loose && !it.is_gone));
             }
@@ -727,9 +755,9 @@ impl Reference {
             }
         }
         for row in server.alive(store.0) {
-            let here = items.iter().filter(|item| {
-                engine.row(**item).and_then(MapRow::remote_key).is_some_and(|key| key == row.key)
-            });
+            let here = items
+                .iter()
+                .filter(|item| engine.row(**item).and_then(MapRow::remote_key).is_some_and(|key| key == row.key));
             let is_expected = parked.iter().any(|edit| {
                 let shown = engine.row(edit.item);
                 shown.and_then(MapRow::remote_key).is_none_or(|key| key == row.key)

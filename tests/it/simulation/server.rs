@@ -189,8 +189,9 @@ impl Server {
     pub fn foreign(&mut self, store: u16, pick: u64) -> Option<String> {
         self.stamps -= 1;
         let value = Some(Some(self.stamps));
-        let places: Vec<usize> =
-            (0..self.rows.len()).filter(|place| self.rows[*place].store == store && self.rows[*place].is_alive).collect();
+        let places: Vec<usize> = (0..self.rows.len())
+            .filter(|place| self.rows[*place].store == store && self.rows[*place].is_alive)
+            .collect();
         let chosen = usize::try_from(pick / 8).ok().and_then(|pick| places.get(pick % places.len().max(1)).copied());
         match (pick % 8, chosen) {
             (0..=1, _) | (_, None) => {

@@ -399,7 +399,8 @@ impl World {
                 self.input(Input::OnceLoaded(store, token))
             }
             7 => {
-                let keys: Vec<Key> = self.server.rows.iter().filter(|row| row.store == store.0).map(|r| r.key.clone()).collect();
+                let keys: Vec<Key> =
+                    self.server.rows.iter().filter(|row| row.store == store.0).map(|r| r.key.clone()).collect();
                 let Some(key) = keys.get(self.dice.below(keys.len())).cloned() else { return Ok(()) };
                 if self.engine.find_by_remote_key(store, &key).is_some() {
                     return Ok(());
@@ -555,6 +556,8 @@ impl World {
         self.tally.crashes += 1;
         let kept = self.dice.below(self.disk.issued() + 1);
         step!(self, "CRASH, {kept} of {} batches are kept", self.disk.issued());
+        // A page takes its time to start.
+        self.now = self.now.after(Millis(20));
         self.disk.crash(kept);
         for wire in std::mem::take(&mut self.wire) {
             let Ask::Write(order) = wire.ask else { continue };
@@ -675,7 +678,8 @@ impl World {
 
     /// What may go wrong, and whether the request arrives all the same.
     fn fault<B>(&mut self) -> (Answer<B>, bool) {
-        let response = |status, body| Response { status, body, text: None, retry_after: None, location: None, version: None };
+        let response =
+            |status, body| Response { status, body, text: None, retry_after: None, location: None, version: None };
         let arrives = self.dice.percent(50);
         let answer = match self.dice.below(13) {
             0..3 => Answer::Unreachable { message: "test".into() },
@@ -827,4 +831,3 @@ impl World {
         text
     }
 }
-
