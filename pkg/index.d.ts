@@ -138,15 +138,16 @@ export type PropertyDefinition =
 /** What a {@link Schema} is made from. At most 128 properties. */
 export interface SchemaDefinition {
   readonly properties?: Readonly<Record<string, PropertyDefinition>>;
-  /** Names of properties (dot paths allowed) that get an index in memory. */
+  /** Names of properties (dot paths allowed) that get an index in memory. Taken, but without effect in this version. */
   readonly indexes?: readonly string[];
   /**
    * Version of the stored shape (default 1), and how to bring older rows and older queued edits to it, one step at a
    * time: `migrations[2](row)` brings 1 to 2.
+   * Not in this version: another one than 1 throws `E_SCHEMA`.
    */
   readonly version?: number;
   readonly migrations?: Readonly<Record<number, (row: any) => any>>;
-  /** Any validator that follows Standard Schema (https://standardschema.dev), run on every local edit. */
+  /** Any validator that follows Standard Schema (https://standardschema.dev), run on every local edit. Not in this version: throws `E_SCHEMA`. */
   readonly validate?: StandardSchemaV1;
 }
 
@@ -284,13 +285,14 @@ export interface StoreOptions<V = any, S = Schema> {
     /**
      * What to do when the server holds a newer version of an item that was edited here. Default `"merge"`: field by
      * field; a field that was edited here keeps the edit.
+     * In this version only `"merge"`; anything else throws `E_OPTIONS`.
      */
     readonly onConflict?:
       | "merge"
       | "local"
       | "remote"
       | ((conflict: Conflict<V>) => Partial<V> | "local" | "remote" | Promise<Partial<V> | "local" | "remote">);
-    /** A create whose answer was lost, on a server without idempotency keys: send it again, or ask. Default `"retry"`. */
+    /** A create whose answer was lost, on a server without idempotency keys. In this version only `"retry"`. */
     readonly onUncertainCreate?: "retry" | "ask";
   };
 }
@@ -567,6 +569,9 @@ export interface PushQueueItem {
   readonly id?: string | number;
 }
 
+// What follows up to `BaseTransporter` describes transporters and client storages written in page script. This version takes only
+// the package's own classes and refuses others with `E_OPTIONS`; the methods of `BaseTransporter` come with the feature.
+
 /**
  * A transporter: any object with these methods. `_prepare*` make the request options, the `send` middleware may change them,
  * then the matching method is called with them. `_initialFetch` and the `_prepare*` of fetches are optional; default:
@@ -679,20 +684,20 @@ export interface HttpTransporterOptions {
    * the server's leave (`Access-Control-Allow-Headers`). Default: true within the page's origin, else false.
    */
   readonly idempotencyKey?: boolean | string;
-  /** Use `ETag`, `If-Match` and `If-None-Match` when the server gives ETags (RFC 9110 §13). Default true. */
+  /** Use `ETag`, `If-Match` and `If-None-Match` when the server gives ETags (RFC 9110 §13). Taken, but without effect in this version. */
   readonly conditional?: boolean;
-  /** Fetch only what has changed: name of the query parameter, and where the next cursor is found. */
+  /** Fetch only what has changed: name of the query parameter, and where the next cursor is found. Not in this version: throws `E_OPTIONS`. */
   readonly since?: {
     readonly param: string;
     readonly from: "Last-Modified" | "ETag" | ((res: Response, body: any) => string | undefined);
   };
-  /** How to get page after page: `Link: rel="next"` (RFC 8288), or the next page's address by a function. */
+  /** How to get page after page: `Link: rel="next"` (RFC 8288), or the next page's address by a function. Not in this version: throws `E_OPTIONS`. */
   readonly pages?: "link" | ((res: Response, body: any) => string | undefined);
   /** Takes the rows out of a body that envelops them, for instance `(body) => body.data`. */
   readonly rows?: (body: any) => unknown[];
   /** Milliseconds for one request, body included. Default 30 000. */
   readonly timeout?: number;
-  /** Address of Server-Sent Events or a WebSocket with changes made elsewhere. */
+  /** Address of Server-Sent Events or a WebSocket with changes made elsewhere. Not in this version: throws `E_OPTIONS`. */
   readonly live?:
     | string
     | {
@@ -717,8 +722,6 @@ export class HttpTransporter extends Transporter {
   constructor(options: HttpTransporterOptions);
   /** The `baseUrl` of transporters that are made without one. */
   static baseUrl?: string;
-  /** Methods and addresses for all transporters, by action. */
-  static methodMap: Map<string, { method: string; pathTemplate: string }>;
 }
 
 /** What an {@link IndexedDbClientStorage} is made from. */

@@ -166,7 +166,8 @@ export function itemClass(store, fields) {
     }
 
     update(values, source) {
-      const drafts = this.#drafts === undefined ? [] : [...this.#drafts].map(([place, value]) => [fields[place].name, value]);
+      const drafts =
+        this.#drafts === undefined ? [] : [...this.#drafts].map(([place, value]) => [fields[place].name, value]);
       const edits = { ...Object.fromEntries(drafts), ...values };
       calling(() => handle.update(this.#item, edits, fromServer(source)));
       this.#drafts = undefined;

@@ -56,7 +56,9 @@ export class Schema {
     if (!isObject(definition))
       throw new ConcordiaError("E_SCHEMA", "a schema is an object: `new Schema({properties: {name: String}})`");
     const full = isObject(definition.properties) && !KINDS.has(definition.properties.type);
-    const later = full ? LATER.find((option) => definition[option] !== undefined && definition[option] !== 1) : undefined;
+    const later = full
+      ? LATER.find((option) => definition[option] !== undefined && definition[option] !== 1)
+      : undefined;
     if (later) throw new ConcordiaError("E_SCHEMA", `\`${later}\` is not part of this version yet; leave it out`);
     this.#properties = describeAll(full ? definition.properties : definition);
     this.#handle = calling(() => new SchemaHandle(this.#properties));

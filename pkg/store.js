@@ -86,7 +86,8 @@ export class Store {
   }
 
   #tell(added, updated, removed) {
-    const items = (numbers) => Array.from(numbers, (number) => this.#all.get(number)).filter((item) => item !== undefined);
+    const items = (numbers) =>
+      Array.from(numbers, (number) => this.#all.get(number)).filter((item) => item !== undefined);
     const change = { added: items(added), updated: items(updated), removed: items(removed), status: this.status };
     for (const listener of [...this.#listeners]) call(listener, change);
   }

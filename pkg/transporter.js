@@ -55,7 +55,10 @@ export class IndexedDbClientStorage extends ClientStorage {
 }
 
 const later = (what) =>
-  new ConcordiaError("E_OPTIONS", `\`${what}\` must be one of the package's own classes; your own come in a later version`);
+  new ConcordiaError(
+    "E_OPTIONS",
+    `\`${what}\` must be one of the package's own classes; your own come in a later version`,
+  );
 
 /** `{number, path}` of a store's transporter; nothing for none. */
 export function openTransporter(transporter) {

@@ -50,6 +50,9 @@ impl<R: Row> Engine<R> {
             self.take_over(id, *moved, &row);
         }
         self.let_go(twin, !was_removed);
+        if let Some(fault) = self.items.get(id).and_then(|item| item.parked()).cloned() {
+            self.reject_synced_after(id, None, &fault);
+        }
         self.tell(id);
         self.reslot(id);
     }

@@ -45,19 +45,26 @@ const UNKEEPABLE = ["function", "symbol", "bigint"];
 /** A copy that shares nothing with the app's value, and can be stored and sent. */
 function copy(value, path, depth) {
   if (depth > MAX_DEPTH)
-    refuse("E_NOT_CLONEABLE", `"${path}" refers to itself or is nested deeper than ${MAX_DEPTH} levels; give it plain data`);
+    refuse(
+      "E_NOT_CLONEABLE",
+      `"${path}" refers to itself or is nested deeper than ${MAX_DEPTH} levels; give it plain data`,
+    );
   switch (typeof value) {
     case "string":
     case "boolean":
     case "undefined":
       return value;
     case "number":
-      if (!Number.isFinite(value)) refuse("E_TYPE", `"${path}" is ${value}, which JSON cannot carry; use a finite number or null`);
+      if (!Number.isFinite(value))
+        refuse("E_TYPE", `"${path}" is ${value}, which JSON cannot carry; use a finite number or null`);
       return value;
     case "object":
       break;
     default:
-      refuse("E_NOT_CLONEABLE", `"${path}" holds a ${typeof value}, which cannot be stored or sent; give it plain data`);
+      refuse(
+        "E_NOT_CLONEABLE",
+        `"${path}" holds a ${typeof value}, which cannot be stored or sent; give it plain data`,
+      );
   }
   if (value === null) return null;
   if (Array.isArray(value)) return Array.from(value, (entry, at) => copy(entry, `${path}[${at}]`, depth + 1));
@@ -78,10 +85,19 @@ function checkDate(value, path) {
 const article = (kind) => (kind === "array" || kind === "object" ? `an ${kind}` : `a ${kind}`);
 
 const describe = (value) =>
-  value === null ? "null" : Array.isArray(value) ? "an array" : value instanceof Date ? "a Date" : article(typeof value);
+  value === null
+    ? "null"
+    : Array.isArray(value)
+      ? "an array"
+      : value instanceof Date
+        ? "a Date"
+        : article(typeof value);
 
 const wrong = (definition, value, path) =>
-  refuse("E_TYPE", `"${path}" must be ${article(definition.kind)}, not ${describe(value)}; convert it first, or set null`);
+  refuse(
+    "E_TYPE",
+    `"${path}" must be ${article(definition.kind)}, not ${describe(value)}; convert it first, or set null`,
+  );
 
 /** The value as its property keeps it. `foreign`: parsed JSON, which nobody else holds and in which dates are text. */
 function check(definition, value, path, foreign) {
@@ -96,7 +112,9 @@ function check(definition, value, path, foreign) {
       return copy(value, path, 0);
     case "key":
     case "numberKey":
-      return typeof value === "string" || typeof value === "number" ? copy(value, path, 0) : wrong(definition, value, path);
+      return typeof value === "string" || typeof value === "number"
+        ? copy(value, path, 0)
+        : wrong(definition, value, path);
     case "date":
       if (value instanceof Date) return checkDate(value, path);
       return foreign && (typeof value === "string" || typeof value === "number")
@@ -156,7 +174,8 @@ export function take(shape, values, whole) {
 }
 
 /** The key among the values that were taken last: null for none, else as `takeKey`. */
-export const givenKey = ({ givenKey }) => (givenKey === undefined || givenKey === null ? null : keyText(givenKey));
+export const givenKey = (shape) =>
+  shape.givenKey === undefined || shape.givenKey === null ? null : keyText(shape.givenKey);
 
 /** One of the four words that were set last. */
 export const word = (shape, at) => shape.words[at];
@@ -165,7 +184,8 @@ export const word = (shape, at) => shape.words[at];
 export function takeOne(shape, place, value) {
   const name = shape.names[place];
   const definition = shape.kinds[place];
-  if ((value === undefined || value === null) && definition.required) refuse("E_TYPE", `"${name}" is required; give it a value`);
+  if ((value === undefined || value === null) && definition.required)
+    refuse("E_TYPE", `"${name}" is required; give it a value`);
   const row = emptyRow(shape);
   row[place] = check(definition, value, name, false);
   return row;
@@ -243,8 +263,8 @@ export function setRemoteKey(shape, row, text, numeric) {
 }
 
 function each(words, visit) {
-  for (let word = 0; word < 4; word++)
-    for (let left = words[word] >>> 0; left !== 0; left &= left - 1) visit(word * 32 + 31 - Math.clz32(left & -left));
+  for (let at = 0; at < 4; at++)
+    for (let left = words[at] >>> 0; left !== 0; left &= left - 1) visit(at * 32 + 31 - Math.clz32(left & -left));
 }
 
 export function merge(row, from, a, b, c, d) {
@@ -357,7 +377,12 @@ export function packAll(shape, rows, texts, numbers) {
     const storageKey = text.next().value;
     const record = packRecord(shape, row, kind & NUMERIC ? Number(storageKey) : storageKey);
     if (kind & NEW) {
-      const pending = { action: "create", first: number.next().value, last: number.next().value, key: text.next().value };
+      const pending = {
+        action: "create",
+        first: number.next().value,
+        last: number.next().value,
+        key: text.next().value,
+      };
       record._sync = { settled: "new", pending };
     }
     return record;

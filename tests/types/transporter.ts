@@ -40,7 +40,6 @@ const options: HttpTransporterOptions = {
 };
 new HttpTransporter(options);
 HttpTransporter.baseUrl = "/api";
-HttpTransporter.methodMap.set("update", { method: "PATCH", pathTemplate: ":basePath/:id" });
 
 // Any object with the methods is a transporter.
 const rows = new Map<string, Record<string, unknown>>();

@@ -97,6 +97,9 @@ fn number(value: i64) -> usize {
     usize::try_from(value).unwrap_or(0) / FIELDS
 }
 
+/// The item of a page that is gone.
+const NO_ITEM: ItemId = ItemId(u32::MAX);
+
 const APP_FIELDS: usize = FIELDS - 1;
 
 // What the app does.
@@ -219,7 +222,7 @@ impl Reference {
     pub fn crashed(&mut self, disk: &Disk) {
         for thing in &mut self.things {
             thing.is_visible = false;
-            thing.item = ItemId(u32::MAX);
+            thing.item = NO_ITEM;
             let record = disk.get(StoreId(thing.store), &thing.storage_key);
             thing.remote_key = record.map_or(thing.remote_key.take(), |record| record.remote_key.clone());
         }
@@ -630,7 +633,8 @@ impl Reference {
     ) -> Check {
         self.restart(store, records, engine)?;
         for thing in 0..self.things.len() {
-            if self.things[thing].store != store.0 {
+            // What was made since the page opened was not loaded.
+            if self.things[thing].store != store.0 || self.things[thing].item != NO_ITEM {
                 continue;
             }
             let key = self.things[thing].storage_key.clone();
@@ -710,21 +714,45 @@ impl Reference {
         let it = self.things[thing].clone();
         let row = it.remote_key.as_ref().and_then(|key| server.find(it.store, key)).map(|place| &server.rows[place]);
         let twin = it.remote_key.as_ref().and_then(|key| engine.find_by_remote_key(StoreId(it.store), key));
+        if let Some(shown) = twin.and_then(|twin| engine.row(twin)) {
+            return self.joined(thing, shown, server);
+        }
         let has_edits = it.floor.iter().any(Option::is_some);
         let must_be_here = it.is_stored && has_edits && !it.is_removed && !it.is_gone && !it.is_loose;
         let removed_twin = self.things.iter().any(|other| {
             other.is_removed && other.store == it.store && it.remote_key.is_some() && other.remote_key == it.remote_key
         });
-        if must_be_here && twin.is_none() && !removed_twin && row.is_none_or(|row| row.is_alive) {
+        if must_be_here && !removed_twin && row.is_none_or(|row| row.is_alive) {
             let record = records.iter().find(|record| record.storage_key == it.storage_key);
             return broken("durable", format!("{it:?} is not here after a restart: {record:?}"));
         }
         let has_tombstone = records.iter().any(|record| record.storage_key == it.storage_key);
         let it = &mut self.things[thing];
-        // A removal that was not stored is as lost as its item.
-        it.is_removed &= it.removal_stored || has_tombstone;
+        // A removal that was not stored is as lost as its item; one that was given up may be back.
+        it.is_removed = has_tombstone || it.is_removed && it.removal_stored;
         it.is_visible = false;
         it.is_gone = !it.is_removed;
+        Ok(())
+    }
+
+    /// The app has asked for the row by its key before it was loaded: its stored edits are those of the new item now.
+    fn joined(&mut self, thing: usize, shown: &MapRow, server: &Server) -> Check {
+        let it = self.things[thing].clone();
+        self.things[thing].is_gone = true;
+        self.things[thing].is_visible = false;
+        let twin = shown.storage_key().and_then(|key| self.find(it.store, &key));
+        let Some(twin) = twin.filter(|twin| *twin != thing) else { return Ok(()) };
+        let row = it.remote_key.as_ref().and_then(|key| server.find(it.store, key)).map(|place| &server.rows[place]);
+        for (field, value) in shown.fields().into_iter().enumerate() {
+            let is_newer = value.is_some() && value == self.things[twin].expected[field];
+            if !is_newer && !at_least(it.floor[field], value, field, row) && !it.is_loose && !it.is_removed {
+                return broken("durable", format!("{shown:?} has lost the edits of {it:?}"));
+            }
+            if let Some(own) = value.filter(|value| *value > 0) {
+                self.things[twin].expected[field] = Some(own);
+            }
+        }
+        self.edits.iter_mut().filter(|owner| **owner == thing).for_each(|owner| *owner = twin);
         Ok(())
     }
 

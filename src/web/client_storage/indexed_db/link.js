@@ -105,5 +105,7 @@ export const within = (promise, ms) => {
 /** Settles when the page has nothing better to do, 5 s later at the latest. */
 export const idle = () =>
   new Promise((resume) =>
-    typeof requestIdleCallback === "function" ? requestIdleCallback(resume, { timeout: 5000 }) : setTimeout(resume, 200),
+    typeof requestIdleCallback === "function"
+      ? requestIdleCallback(resume, { timeout: 5000 })
+      : setTimeout(resume, 200),
   );
