@@ -95,9 +95,9 @@ function changed(id, added = NONE, rows, updated = NONE, removed = NONE) {
 }
 
 function made(id, item, row) {
-  stores.get(id)?.changed([item], [row], NONE, NONE);
+  stores.get(id)?.made(item, row);
 }
 
 function touched(id, item) {
-  stores.get(id)?.changed(NONE, NONE, [item], NONE);
+  stores.get(id)?.touched(item);
 }

@@ -48,7 +48,11 @@ export class Store {
       watched: () => this.#listeners.size > 0,
     };
     this.#Item = itemClass(face, Schema.fields(schema));
-    listen(this.#handle.id, { changed: (...changes) => this.#changed(...changes) });
+    listen(this.#handle.id, {
+      changed: (added, rows, updated, removed) => this.#changed(added, rows, updated, removed),
+      made: (item, row) => this.#made(item, row),
+      touched: (item) => this.#touched(item),
+    });
   }
 
   /** Rows are found again by the store's name; without a database nobody looks for them. */
@@ -68,6 +72,25 @@ export class Store {
     }
     if (this.#Item.anyListeners()) for (const number of [...added, ...updated, ...removed]) this.#tellItem(number);
     if (this.#listeners.size > 0) this.#tell(added, updated, removed);
+  }
+
+  /** One item came, and nothing else: the usual case, told without lists. */
+  #made(number, row) {
+    if (this.#isHeard()) this.#changed([number], [row], [], []);
+    else {
+      this.#stale = true;
+      this.#add(number, row);
+    }
+  }
+
+  /** One item changed, and nothing else. */
+  #touched(number) {
+    if (this.#isHeard()) this.#changed([], [], [number], []);
+    else this.#stale = true;
+  }
+
+  #isHeard() {
+    return this.#listeners.size > 0 || this.#tombstones.size > 0 || this.#Item.anyListeners();
   }
 
   #add(number, row) {

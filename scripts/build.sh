@@ -6,6 +6,7 @@ set -euo pipefail
 [ -n "${CONCORDIA_SET_UP:-}" ] || bash scripts/setup.sh --without-browser
 
 OUT=pkg/wasm
+RAW=target/wasm-bindgen
 FRESH=target/wasm-package
 STAMP=target/wasm-package.stamp
 
@@ -13,9 +14,20 @@ STAMP=target/wasm-package.stamp
 FEATURES=(--enable-bulk-memory --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int
   --enable-reference-types --enable-multivalue)
 
+# The standard library comes with the toolchain as it was compiled for speed and for messages on panic. Compiled anew for size,
+# and with a panic that traps at once, the module is a quarter smaller: nothing is left of formatting, locations and
+# unwinding. These are options that cargo and rustc do not call stable yet, hence RUSTC_BOOTSTRAP; the toolchain is
+# pinned, so they mean the same in a year.
+TRAP=(-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none)
+SMALL_STD=(-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size)
+
+# Measured, gzip: -Oz alone 98.6 kB, all of this 97.2 kB. Nothing lies in the first 1024 bytes: the stack grows down to there.
+PASSES=(--flatten --rereloop -Oz -Oz --converge --low-memory-unused
+  --strip-debug --strip-producers --strip-target-features)
+
 hash_of() { find "$@" -type f 2>/dev/null | LC_ALL=C sort | xargs -r -d '\n' sha256sum | sha256sum; }
 inputs() {
-  hash_of src Cargo.toml Cargo.lock rust-toolchain.toml .cargo package-lock.json scripts/build.sh scripts/setup.sh
+  hash_of src Cargo.toml Cargo.lock rust-toolchain.toml .cargo package-lock.json scripts/build.sh scripts/shorten.js scripts/setup.sh
   printf '%s\n' "RUSTFLAGS=${RUSTFLAGS:-}"
 }
 state() { printf '%s\n%s\n' "$1" "$(hash_of "$OUT")"; }
@@ -26,16 +38,27 @@ if [ -f "$OUT/concordia_bg.wasm" ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$(state
   exit 0
 fi
 
-say "build: wasm-pack"
-rm -rf "$FRESH"
-# no-install: wasm-bindgen is the pinned one of PATH. no-pack, no-gitignore: pkg/ has a package.json of its own, and a
-# .gitignore in the output would keep npm from packing it.
-wasm-pack build . --release --target web --mode no-install --no-pack --no-gitignore --out-name concordia --out-dir "$FRESH"
+# Not by wasm-pack, which only the tests use: it builds the library as Cargo.toml has it, cdylib and rlib at once, and then
+# cargo leaves out link-time optimisation, which is worth 30 kB.
+say "build: cargo"
+RUSTC_BOOTSTRAP=1 RUSTFLAGS="${TRAP[*]} ${RUSTFLAGS:-}" \
+  cargo rustc --lib --release --locked --target wasm32-unknown-unknown --crate-type cdylib "${SMALL_STD[@]}"
+
+say "build: wasm-bindgen"
+rm -rf "$FRESH" "$RAW"
+wasm-bindgen --target web --omit-default-module-path --out-name concordia --out-dir "$RAW" \
+  "${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/concordia.wasm"
 
 say "build: wasm-opt"
-wasm-opt -Oz "${FEATURES[@]}" "$FRESH/concordia_bg.wasm" -o "$FRESH/optimised.wasm"
-mv "$FRESH/optimised.wasm" "$FRESH/concordia_bg.wasm"
-rm -f "$FRESH/.gitignore" "$FRESH/package.json"
+wasm-opt "${FEATURES[@]}" "${PASSES[@]}" "$RAW/concordia_bg.wasm" -o "$RAW/optimised.wasm"
+mv "$RAW/optimised.wasm" "$RAW/concordia_bg.wasm"
+
+# The glue and the scripts of src/web become one file.
+say "build: esbuild"
+node scripts/shorten.js "$RAW"
+mkdir -p "$FRESH"
+esbuild "$RAW/concordia.js" --bundle --minify --format=esm --target=es2022 --log-level=warning --outfile="$FRESH/concordia.js"
+mv "$RAW/concordia.d.ts" "$RAW/concordia_bg.wasm" "$FRESH"
 
 mkdir -p pkg
 rm -rf "$OUT"

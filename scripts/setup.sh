@@ -62,7 +62,7 @@ install_packages() {
 install_rust() {
   if ! rustup toolchain list | grep -qE "^$TOOLCHAIN(-| |\$)"; then
     say "setup: Rust $TOOLCHAIN"
-    rustup toolchain install "$TOOLCHAIN" --profile minimal --no-self-update -c rustfmt -c clippy -t "$TARGET"
+    rustup toolchain install "$TOOLCHAIN" --profile minimal --no-self-update -c rustfmt -c clippy -c rust-src -t "$TARGET"
   fi
   if ! rustup target list --installed --toolchain "$TOOLCHAIN" | grep -qx "$TARGET"; then
     say "setup: Rust target $TARGET"
@@ -70,7 +70,7 @@ install_rust() {
   fi
   local component installed
   installed="$(rustup component list --installed --toolchain "$TOOLCHAIN")"
-  for component in rustfmt clippy; do
+  for component in rustfmt clippy rust-src; do
     grep -qE "^$component(-|\$)" <<<"$installed" && continue
     say "setup: Rust component $component"
     rustup component add --toolchain "$TOOLCHAIN" "$component"

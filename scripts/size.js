@@ -1,7 +1,7 @@
 /**
  * What a page downloads for `import init from "concordia"`: the module, the glue and every script that index.js imports.
- * Each file is compressed on its own (gzip level 9), as servers send them; the scripts count as shipped, not minified.
- * 1 kB is 1000 bytes. Exits with 1 above the limit.
+ * Each file is compressed on its own (gzip level 9), as servers send them, and counts as it is shipped: the glue minified,
+ * the face as written. 1 kB is 1000 bytes. Exits with 1 above the limit.
  */
 import { readFileSync } from "node:fs";
 import { relative } from "node:path";
@@ -15,7 +15,7 @@ const rows = ["pkg/wasm/concordia_bg.wasm", ...filesLoadedBy("pkg/index.js")].ma
   return { file: relative(".", file), raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };
 });
 const total = rows.reduce((sum, row) => ({ ...sum, raw: sum.raw + row.raw, gzip: sum.gzip + row.gzip }), {
-  file: "total, scripts not minified",
+  file: "total, as shipped",
   raw: 0,
   gzip: 0,
 });

@@ -24,24 +24,22 @@ impl SchemaHandle {
     /// Checks a definition: an array of `{name, kind, primary, key, storageKey, refers, properties, items}`.
     #[wasm_bindgen(constructor)]
     pub fn new(definition: Array) -> Thrown<Self> {
-        let properties: Vec<Property> = serde_wasm_bindgen::from_value(definition.clone().into())
-            .map_err(|_| thrown(Fault::new(Code::Schema, "the definition is not an object of properties")))?;
+        let properties: Vec<Property> = definition.iter().map(|described| property(&described)).collect();
         let schema = Schema::new(&properties).map_err(thrown)?;
-        let kinds: Array = definition
-            .iter()
-            .filter(|property| {
-                let name = Reflect::get(property, &"name".into()).ok().and_then(|name| name.as_string());
-                name.is_some_and(|name| schema.fields.contains(&name))
-            })
-            .collect();
+        let kinds = Array::new();
+        for (property, described) in properties.iter().zip(definition.iter()) {
+            if schema.fields.contains(&property.name) {
+                kinds.push(&described);
+            }
+        }
         let shape = Shape::new(&schema, &kinds);
         Ok(Self { schema, shape })
     }
 
     /// The names of the fields, in their order.
     #[wasm_bindgen(getter)]
-    pub fn fields(&self) -> Vec<String> {
-        self.schema.fields.clone()
+    pub fn fields(&self) -> JsValue {
+        serde_wasm_bindgen::to_value(&self.schema.fields).unwrap_or_default()
     }
 
     /// The name of the property that is the primary key.
@@ -60,6 +58,26 @@ impl SchemaHandle {
     #[wasm_bindgen(getter, js_name = storageKey)]
     pub fn storage_key(&self) -> String {
         self.schema.storage_key.clone()
+    }
+}
+
+/// Reads one property of a definition.
+fn property(described: &JsValue) -> Property {
+    let get = |name: &str| Reflect::get(described, &name.into()).unwrap_or_default();
+    let text = |name: &str| get(name).as_string();
+    let (properties, items) = (get("properties"), get("items"));
+    Property {
+        name: text("name").unwrap_or_default(),
+        kind: text("kind").unwrap_or_default(),
+        primary: get("primary").is_truthy(),
+        key: text("key"),
+        storage_key: text("storageKey"),
+        refers: get("refers").is_truthy(),
+        properties: match properties.dyn_into::<Array>() {
+            Ok(list) => list.iter().map(|one| property(&one)).collect(),
+            Err(_) => Vec::new(),
+        },
+        items: items.is_object().then(|| Box::new(property(&items))),
     }
 }
 

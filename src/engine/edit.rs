@@ -7,7 +7,8 @@ use super::{
     error::{Code, Fault},
     id::{IdempotencyKey, ItemId, Key, StoreId},
     input::Source,
-    item::{AttemptState, Edit, Item, Sync, removed},
+    connectivity::Task,
+    item::{Attempt, AttemptState, Edit, Item, Sync, removed},
     lifecycle::{Action, Coalesced, Settled, coalesce},
     output::Made,
     row::{FieldSet, RemoteRow, Row},
@@ -108,16 +109,14 @@ impl<R: Row> Engine<R> {
         }
         self.unpark(id, true);
         let Some(item) = self.items.get_mut(id) else { return Ok(()) };
-        if std::mem::take(&mut item.awaited) {
-            // To delete it its key is enough: it need not be here first.
-            item.sync.iter_mut().for_each(|sync| sync.settled = Settled::Existent);
-        }
+        // To delete it its key is enough: it need not be here first.
+        let settled = if std::mem::take(&mut item.awaited) { Settled::New } else { Settled::Existent };
         if coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
             // A create that never left, or was refused, and its delete: there is nothing to say.
             self.forget(id);
         } else {
             self.changes(store).removed.push(id);
-            self.record_edit(id, Action::Delete, FieldSet::NONE, Settled::Existent);
+            self.record_edit(id, Action::Delete, FieldSet::NONE, settled);
             self.touch(id);
         }
         Ok(())
@@ -227,24 +226,21 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get_mut(id) else { return self.run() };
         let (store, was_removed) = (item.store, item.is_removed());
         let Some(sync) = &mut item.sync else { return self.run() };
-        let gone = sync.parked().is_some_and(|fault| fault.code == Code::GoneRemotely);
-        let fault = Fault::new(Code::Discarded, "the edit was given up by discard()");
-        sync.in_flight.take_if(|attempt| matches!(attempt.state, AttemptState::Parked(_)));
+        let parked = sync.in_flight.take_if(|attempt| matches!(attempt.state, AttemptState::Parked(_)));
         let kept = sync.in_flight.as_ref().map(|attempt| attempt.edit.last);
-        if gone || (kept.is_none() && sync.settled == Settled::New && !item.awaited) {
-            self.reject_item(id, &fault);
-            self.forget(id);
-            return self.run();
-        }
-        let unknown = sync.pending.as_ref().map_or(FieldSet::NONE, |edit| edit.fields);
-        let values = sync.give_up();
-        if item.awaited {
-            // There is nothing to go back to until it comes.
-            let nothing = item.row.pick(FieldSet::NONE);
-            item.row.merge(unknown, &nothing);
-        }
-        for (fields, row) in values.into_iter().flatten() {
-            self.overwrite(id, fields, &row);
+        let fault = Fault::new(Code::Discarded, "the edit was given up by discard()");
+        match sync.what_is_left(parked.as_ref()) {
+            Left::Nothing => {
+                self.reject_item(id, &fault);
+                self.forget(id);
+                return self.run();
+            }
+            Left::Key => self.await_again(id),
+            Left::Row => {
+                for (fields, row) in sync.give_up().into_iter().flatten() {
+                    self.overwrite(id, fields, &row);
+                }
+            }
         }
         if let Some(item) = self.items.get_mut(id) {
             item.settle();
@@ -252,8 +248,7 @@ impl<R: Row> Engine<R> {
                 self.stores[store].unsynced.remove(&id);
             }
         }
-        let is_removed = self.items.get(id).is_some_and(Item::is_removed);
-        if was_removed && !is_removed {
+        if was_removed && self.items.get(id).is_some_and(|item| !item.is_removed()) {
             self.changes(store).added.push(id);
         }
         self.tell(id);
@@ -262,6 +257,27 @@ impl<R: Row> Engine<R> {
         self.reslot(id);
         self.run();
     }
+
+    /// Of the item nothing is known but its key: it is fetched once more.
+    fn await_again(&mut self, id: ItemId) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        let nothing = item.row.pick(FieldSet::NONE);
+        item.row.merge(self.stores[item.store].fields, &nothing);
+        item.sync = None;
+        item.awaited = true;
+        if let Some(place) = self.stores[item.store].origin {
+            self.origins[place].ask(Task::Single(id));
+        }
+    }
+}
+
+/// What there is of an item without its edits.
+enum Left {
+    /// What the server holds, or was sent.
+    Row,
+    /// The key by which the app knows it.
+    Key,
+    Nothing,
 }
 
 impl<R: Row> Sync<R> {
@@ -282,6 +298,19 @@ impl<R: Row> Sync<R> {
         self.base_fields = self.base_fields.and(fields);
         if self.base_fields.is_empty() {
             self.base = None;
+        }
+    }
+
+    /// What there will be of the item without its pending edit, and without the `parked` attempt that it had.
+    fn what_is_left(&self, parked: Option<&Attempt<R>>) -> Left {
+        let gone = matches!(parked, Some(Attempt { state: AttemptState::Parked(fault), .. }) if fault.code == Code::GoneRemotely);
+        let first = parked.map(|attempt| attempt.edit.action).or(self.pending.as_ref().map(|edit| edit.action));
+        match (self.settled, first) {
+            _ if gone => Left::Nothing,
+            (Settled::New, Some(Action::Create)) if self.in_flight.is_none() => Left::Nothing,
+            // Edits of a row that never came.
+            (Settled::New, Some(Action::Update | Action::Delete)) if self.in_flight.is_none() => Left::Key,
+            (Settled::New | Settled::Existent, _) => Left::Row,
         }
     }
 
@@ -306,7 +335,6 @@ impl<R: Row> Sync<R> {
             && matches!(&attempt.state, AttemptState::Parked(fault) if fault.code == Code::Conflict)
         {
             attempt.edit.action = Action::Update;
-            self.settled = Settled::Existent;
         }
     }
 

@@ -98,6 +98,13 @@ impl<R> Sync<R> {
         self.pending.as_ref().map_or(in_flight, |edit| edit.fields.with(in_flight))
     }
 
+    /// The fields whose values here are not known to be the server's: those that were edited, and those whose edits a
+    /// pending delete has replaced.
+    #[must_use]
+    pub fn unsettled(&self) -> FieldSet {
+        self.edited().with(self.base_fields)
+    }
+
     /// Whether a delete is on its way or waits.
     #[must_use]
     pub fn deletes(&self) -> bool {

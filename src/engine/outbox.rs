@@ -8,7 +8,7 @@ use super::{
     Engine,
     connectivity::{Slot, Task},
     id::{CommandId, ItemId, StoreId},
-    item::{Attempt, AttemptState, Item},
+    item::{Attempt, AttemptState, Edit, Item},
     lifecycle::Action,
     output::{Command, Request},
     row::Row,
@@ -139,13 +139,15 @@ impl<R: Row> Engine<R> {
 
     /// Freezes the pending edit, if nothing is in flight, and sends: at once, or when client storage has it.
     fn start_edit(&mut self, place: usize, id: ItemId) {
-        let Some(item) = self.items.get_mut(id) else { return };
-        let store = item.store;
-        let Some(sync) = &mut item.sync else { return };
+        let key = self.random.uuid();
+        let Some(store) = self.items.get(id).map(|item| item.store) else { return };
+        let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
         let is_new = sync.in_flight.is_none();
         if is_new {
             let Some(edit) = sync.pending.take() else { return };
-            sync.in_flight = Some(Attempt::new(edit));
+            // Never the key that may be stored with the edit: should this attempt leave without being stored, that one
+            // comes back after a restart, for whatever the payload is then.
+            sync.in_flight = Some(Attempt::new(Edit { key, ..edit }));
             self.touch(id);
         }
         let probe = self.origins[place].reserve();

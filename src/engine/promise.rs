@@ -132,6 +132,15 @@ impl<R: Row> Engine<R> {
         self.settle(id, |until| concerns(until).then(|| Err(fault.clone())));
     }
 
+    /// Who waits for the item's edits waits for `last`, which now ends them.
+    pub(super) fn postpone_synced(&mut self, id: ItemId, last: Seq) {
+        for waiter in self.waiters.get_mut(&id).into_iter().flatten() {
+            if matches!(waiter.until, Until::Synced(_)) {
+                waiter.until = Until::Synced(last);
+            }
+        }
+    }
+
     /// Who waits for the edits of `from` to be stored or taken waits for those of `to`, which now has them.
     pub(super) fn move_waiters(&mut self, from: ItemId, to: ItemId) {
         let Some(version) = self.items.get(to).map(|item| item.version) else { return };

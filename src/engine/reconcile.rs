@@ -30,7 +30,7 @@ impl<R: Row> Engine<R> {
             return;
         }
         item.heard = asked;
-        let kept = item.sync.as_ref().map_or(FieldSet::NONE, |sync| sync.edited().with(sync.base_fields));
+        let kept = item.sync.as_ref().map_or(FieldSet::NONE, |sync| sync.unsettled());
         if let Some(sync) = &mut item.sync {
             sync.settled = Settled::Existent;
             sync.add_base(told.present.and(kept), &told.row);

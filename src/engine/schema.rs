@@ -3,8 +3,6 @@
 //! Owns the rules about properties and keys. Whether a value fits its property is the row's matter, because values never
 //! come here.
 
-use std::collections::BTreeSet;
-
 use super::{
     error::{Code, Fault},
     row::MAX_FIELDS,
@@ -41,7 +39,6 @@ pub const RESERVED: [&str; 22] = [
 
 /// One property as the app defined it.
 #[derive(Clone, Debug, Default)]
-#[cfg_attr(target_arch = "wasm32", derive(serde::Deserialize), serde(rename_all = "camelCase", default))]
 pub struct Property {
     /// Its name.
     pub name: String,
@@ -84,22 +81,19 @@ impl Schema {
     /// empty or doubled name, more than 128 properties.
     pub fn new(properties: &[Property]) -> Result<Self, Fault> {
         check_level(properties, "")?;
-        let primaries: Vec<&Property> = properties.iter().filter(|property| property.primary).collect();
-        let primary = match primaries.as_slice() {
-            [first, second, ..] => {
-                let message =
-                    format!("\"{}\" and \"{}\" are both `primary`; only one property can be", first.name, second.name);
-                return Err(Fault::new(Code::Schema, message));
-            }
-            [only] => Some(*only),
-            [] => properties.iter().find(|property| property.name == "id" && property.is_key() && !property.refers),
-        };
+        let mut primaries = properties.iter().filter(|property| property.primary);
+        let primary = primaries.next().or_else(|| {
+            properties.iter().find(|property| property.name == "id" && property.is_key() && !property.refers)
+        });
+        if let Some(second) = primaries.next() {
+            return Err(refuse(&second.name, "is the second one that is `primary`; only one property can be"));
+        }
         if let Some(property) = primary.filter(|property| !property.is_key()) {
             return Err(refuse(&property.name, "is `primary`, but its type is neither Key nor NumberKey"));
         }
         let key = primary.and_then(|property| property.key.clone()).unwrap_or_else(|| "id".into());
         let storage_key =
-            primary.and_then(|property| property.storage_key.clone()).unwrap_or_else(|| format!("_{key}"));
+            primary.and_then(|property| property.storage_key.clone()).unwrap_or_else(|| ["_", &key].concat());
         let name = primary.map_or(&key, |property| &property.name);
         if key == storage_key {
             return Err(refuse(
@@ -135,11 +129,7 @@ impl Schema {
             }
         }
         if self.fields.len() > MAX_FIELDS {
-            let message = format!(
-                "the schema has {} properties; {MAX_FIELDS} are possible. Nest some of them.",
-                self.fields.len()
-            );
-            return Err(Fault::new(Code::Schema, message));
+            return Err(Fault::new(Code::Schema, TOO_MANY));
         }
         Ok(())
     }
@@ -152,21 +142,20 @@ impl Property {
 }
 
 fn check_level(properties: &[Property], path: &str) -> Result<(), Fault> {
-    let mut names = BTreeSet::new();
-    for property in properties {
-        let name = format!("{path}{}", property.name);
+    for (at, property) in properties.iter().enumerate() {
+        let name = [path, &property.name].concat();
         if property.name.is_empty() || RESERVED.contains(&property.name.as_str()) {
             return Err(refuse(&name, "cannot be the name of a property: items use it themselves; choose another one"));
         }
-        if !names.insert(&property.name) {
+        if properties.iter().take(at).any(|other| other.name == property.name) {
             return Err(refuse(&name, "is defined twice"));
         }
-        check_property(property, &name, path)?;
+        check_property(property, &name, !path.is_empty())?;
     }
     Ok(())
 }
 
-fn check_property(property: &Property, name: &str, path: &str) -> Result<(), Fault> {
+fn check_property(property: &Property, name: &str, nested: bool) -> Result<(), Fault> {
     if !KINDS.contains(&property.kind.as_str()) {
         return Err(refuse(
             name,
@@ -179,13 +168,16 @@ fn check_property(property: &Property, name: &str, path: &str) -> Result<(), Fau
             "has a `ref`; relations are not part of this version yet. Keep the other item's id in a String",
         ));
     }
-    if property.primary && !path.is_empty() {
+    if property.primary && nested {
         return Err(refuse(name, "is `primary` inside an object; the primary key stands at the top"));
     }
-    check_level(&property.properties, &format!("{name}."))?;
-    property.items.as_ref().map_or(Ok(()), |items| check_property(items, &format!("{name}[]"), &format!("{name}[]")))
+    check_level(&property.properties, &[name, "."].concat())?;
+    property.items.as_ref().map_or(Ok(()), |items| check_property(items, &[name, "[]"].concat(), true))
 }
 
 fn refuse(name: &str, why: &str) -> Fault {
-    Fault::new(Code::Schema, format!("property \"{name}\" {why}"))
+    Fault::new(Code::Schema, ["property \"", name, "\" ", why].concat())
 }
+
+const TOO_MANY: &str = "the schema has more than 128 properties; nest some of them";
+const _: () = assert!(MAX_FIELDS == 128);

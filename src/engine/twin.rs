@@ -6,7 +6,7 @@
 use super::{
     Engine,
     edit::join,
-    id::{ItemId, Key},
+    id::{IdempotencyKey, ItemId, Key, Seq},
     item::{Edit, Sync},
     lifecycle::{Action, Settled},
     outbox::What,
@@ -34,20 +34,25 @@ impl<R: Row> Engine<R> {
         self.unslot(twin);
         let Some(other) = self.items.get_mut(twin) else { return };
         let (store, row, heard, was_removed) = (other.store, other.row.clone(), other.heard, other.is_removed());
-        let awaited = other.awaited;
         let moved = other.sync.take();
+        let is_known = !other.awaited && moved.as_ref().is_none_or(|sync| sync.settled == Settled::Existent);
         let all = self.stores[store].fields;
-        let edited = moved.as_ref().map_or(FieldSet::NONE, |sync| sync.edited());
-        if !awaited {
+        let edited = moved.as_ref().map_or(FieldSet::NONE, |sync| sync.unsettled());
+        if is_known {
             // What a fetch brought is newer than the answer to a create, which may even be repeated from a record.
             let newest = self.items.get(id).map_or(heard, |item| item.heard.max(heard));
             let told = RemoteRow { row: row.clone(), present: all.without(edited), key: None };
             self.merge(id, &told, newest);
         }
         self.touch(id);
-        self.redirect(twin, id);
-        if let Some(moved) = moved {
-            self.take_over(id, *moved, &row);
+        match moved {
+            Some(moved) => {
+                let last = self.next_seq();
+                self.postpone_synced(id, last);
+                self.redirect(twin, id);
+                self.take_over(id, *moved, &row, last);
+            }
+            None => self.redirect(twin, id),
         }
         self.let_go(twin, !was_removed);
         if let Some(fault) = self.items.get(id).and_then(|item| item.parked()).cloned() {
@@ -69,10 +74,11 @@ impl<R: Row> Engine<R> {
 
     /// Puts the edits of another item, whose values are `row`, to those of this one. Of two edits of a field the one of
     /// the item that was edited last stands.
-    fn take_over(&mut self, id: ItemId, mut moved: Sync<R>, row: &R) {
+    /// The last of them is `last`, for whom everybody waits who waited for this item.
+    fn take_over(&mut self, id: ItemId, mut moved: Sync<R>, row: &R, last: Seq) {
         let key = self.random.uuid();
         let Some(item) = self.items.get_mut(id) else { return };
-        let (store, was_removed) = (item.store, item.is_removed());
+        let (store, was_removed, here) = (item.store, item.is_removed(), item.row.clone());
         let all = self.stores[store].fields;
         let sync = item.sync_mut(if item.awaited { Settled::New } else { Settled::Existent });
         let mut stands = moved.edited();
@@ -82,21 +88,29 @@ impl<R: Row> Engine<R> {
         } else {
             sync.pending = sync.pending.take().and_then(|edit| without(edit, stands));
         }
+        if let Some(base) = &moved.base {
+            sync.add_base(moved.base_fields.without(sync.base_fields), base);
+        }
+        if sync.settled == Settled::Existent {
+            sync.add_base(stands.without(sync.base_fields), &here);
+        }
         if let Some(attempt) = moved.in_flight.as_mut().filter(|attempt| attempt.frozen.is_none()) {
             attempt.frozen = Some(row.pick(all));
         }
         self.overwrite(id, stands, row);
         let Some(item) = self.items.get_mut(id) else { return };
         let sync = item.sync_mut(Settled::Existent);
-        if let Some(base) = &moved.base {
-            sync.add_base(moved.base_fields.without(sync.base_fields), base);
-        }
         if sync.in_flight.is_none() {
             sync.in_flight = moved.in_flight.take();
         }
         let rest = [moved.in_flight.map(|attempt| attempt.edit), moved.pending];
         for edit in rest.into_iter().flatten() {
             sync.pending = Some(both(sync.pending.take(), edit, key));
+        }
+        match (&mut sync.pending, &mut sync.in_flight) {
+            (Some(edit), _) => edit.last = last,
+            (None, Some(attempt)) => attempt.edit.last = last,
+            (None, None) => {}
         }
         let is_removed = item.is_removed();
         self.stores[store].unsynced.insert(id);
@@ -116,7 +130,7 @@ fn without(edit: Edit, fields: FieldSet) -> Option<Edit> {
 }
 
 /// Two edits that were made side by side: a delete wins, whichever came first.
-fn both(mine: Option<Edit>, theirs: Edit, key: super::id::IdempotencyKey) -> Edit {
+fn both(mine: Option<Edit>, theirs: Edit, key: IdempotencyKey) -> Edit {
     let Some(mine) = mine else { return theirs };
     let (first, second) = if mine.action == Action::Delete { (theirs, mine) } else { (mine, theirs) };
     join(first.clone(), Some(second), key).unwrap_or(first)

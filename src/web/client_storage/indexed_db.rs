@@ -1,19 +1,14 @@
 //! The IndexedDB room: records in blocks and deltas, through rexie.
 //!
-//! It owns how records lie in the database, the one connection to it, and the order in which batches reach it. It
-//! knows nothing of items, edits or requests, and decides nothing about a failed batch but whether the connection was
-//! at fault: then it opens again and repeats, else the caller hears why.
+//! It owns the one connection to a database and the order in which batches reach it; how records lie there is told and
+//! done in `shelf.js`. It knows nothing of items, edits or requests, and decides nothing about a failed batch but whether
+//! the connection was at fault: then it opens again and repeats, else the caller hears why.
 //!
-//! The object stores are made once, at version 1 for ever: `blocks` (key `[store, number, write]`, value an array of
-//! records), `deltas` (key `[store, _id]`, value the record, or its bare key when it was erased) and `meta`. Adding
-//! a `Store` to an app never upgrades the database. Other tabs may write to the same database at any time, so every
-//! rule that must hold is checked inside the transaction; what is counted in memory only decides when to fold.
+//! The object stores are made once, at version 1 for ever: adding a `Store` to an app never upgrades the database. Other
+//! tabs may write to the same database at any time, so every rule that must hold is checked inside the transaction;
+//! what is counted in memory only decides when to fold.
 
-mod batch;
 mod connection;
-mod fold;
-mod layout;
-mod queue;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -21,13 +16,64 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use js_sys::{Array, Promise, Set};
-use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
+use js_sys::{Array, Promise};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
 
 use crate::engine::error::StorageFailure;
-use connection::{Broken, Connection};
-use queue::Queue;
+use connection::{Broken, Connection, Gate, idle, pause, settle};
+
+#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/shelf.js")]
+extern "C" {
+    type Shelves;
+    #[wasm_bindgen(constructor)]
+    fn new() -> Shelves;
+    #[wasm_bindgen(method)]
+    fn load(this: &Shelves, store: &str, key_name: &str) -> Job;
+    #[wasm_bindgen(method)]
+    fn write(this: &Shelves) -> Job;
+    #[wasm_bindgen(method)]
+    fn fold(this: &Shelves) -> Option<Job>;
+
+    /// What is to be done in one transaction.
+    #[derive(Clone)]
+    type Job;
+    #[wasm_bindgen(method)]
+    fn add(this: &Job, store: &str, key_name: &str, puts: &Array, erased: &[JsValue]);
+    #[wasm_bindgen(method, getter, js_name = isEmpty)]
+    fn is_empty(this: &Job) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn writes(this: &Job) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn blocks(this: &Job) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn culprit(this: &Job) -> Option<String>;
+    #[wasm_bindgen(method)]
+    fn finish(this: &Job, committed: bool) -> JsValue;
+}
+
+#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/queue.js")]
+extern "C" {
+    type Queue;
+    #[wasm_bindgen(constructor)]
+    fn new() -> Queue;
+    #[wasm_bindgen(method)]
+    fn enter(this: &Queue) -> JsValue;
+    #[wasm_bindgen(method, getter, js_name = isJammed)]
+    fn is_jammed(this: &Queue) -> bool;
+    #[wasm_bindgen(method)]
+    fn turn(this: &Queue, ticket: &JsValue) -> Promise;
+    #[wasm_bindgen(method)]
+    fn leave(this: &Queue, ticket: &JsValue);
+}
+
+// What `shelf.js` imports has to be named here, or it would not be shipped beside it.
+#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/overlay.js")]
+extern "C" {
+    #[allow(dead_code)]
+    fn total(blocks: &Array) -> u32;
+}
 
 /// What to write to and erase from one store.
 #[derive(Clone, Debug)]
@@ -42,8 +88,11 @@ pub struct StoreWrites {
     pub erased: Vec<JsValue>,
 }
 
+/// A result to come. One type for all, since each type of future makes another copy of what drives it.
+pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StorageFailure>>>>;
+
 /// Pauses between the attempts to open a lost connection again.
-const REOPEN_PAUSES_MS: [u32; 8] = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
+const REOPEN_PAUSES_MS: [u16; 8] = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
 
 /// How long an open may take. A private window or a stuck other tab can leave it hanging for ever.
 const OPEN_LIMIT_MS: u32 = 3000;
@@ -52,50 +101,16 @@ const OPEN_LIMIT_MS: u32 = 3000;
 pub struct IndexedDb {
     database: String,
     strict: bool,
+    shelves: Shelves,
     queue: Queue,
     connection: RefCell<Option<Rc<Connection>>>,
-    opening: RefCell<Option<Opening>>,
-    shelves: RefCell<Vec<Shelf>>,
-}
-
-/// An open that is under way: the promise settles when `outcome` is filled, or when the time for it is over.
-#[derive(Clone)]
-struct Opening {
-    settled: Promise,
-    outcome: Rc<RefCell<Option<Opened>>>,
+    /// An open that is under way: it settles when that ends, or when the time for it is over.
+    opening: RefCell<Option<Promise>>,
+    /// Why there is no connection.
+    refusal: RefCell<StorageFailure>,
 }
 
 type Opened = Result<Rc<Connection>, StorageFailure>;
-
-/// What is remembered of one store. But for `next` these are estimates: they decide when to fold, nothing else.
-struct Shelf {
-    store: String,
-    key_name: String,
-    /// The number of the next block. Only a guess: another tab may have written in between.
-    next: u32,
-    /// The keys found in or written to blocks.
-    ids: Set,
-    /// How many records in blocks were replaced by a later block.
-    overwritten: u32,
-    /// The keys found in or written to deltas.
-    changed: Set,
-    folding: bool,
-}
-
-impl Shelf {
-    fn new(store: &str, key_name: &str) -> Self {
-        let (ids, changed) = (Set::new(&JsValue::UNDEFINED), Set::new(&JsValue::UNDEFINED));
-        Self {
-            store: store.to_owned(),
-            key_name: key_name.to_owned(),
-            next: 0,
-            ids,
-            overwritten: 0,
-            changed,
-            folding: false,
-        }
-    }
-}
 
 impl IndexedDb {
     /// The room of one database. Nothing is opened yet.
@@ -107,10 +122,11 @@ impl IndexedDb {
         Rc::new(Self {
             database: database.to_owned(),
             strict,
-            queue: Queue::default(),
+            shelves: Shelves::new(),
+            queue: Queue::new(),
             connection: RefCell::default(),
             opening: RefCell::default(),
-            shelves: RefCell::default(),
+            refusal: RefCell::new(blocked()),
         })
     }
 
@@ -118,32 +134,9 @@ impl IndexedDb {
     ///
     /// # Errors
     /// When the database cannot be opened or read.
-    pub fn load(
-        self: &Rc<Self>,
-        store: &str,
-        key_name: &str,
-    ) -> impl Future<Output = Result<Array, StorageFailure>> + 'static {
-        let (room, store, key_name) = (Rc::clone(self), store.to_owned(), key_name.to_owned());
-        async move {
-            let mut lost = 0;
-            loop {
-                let read = match room.connected().await {
-                    Ok(connection) => layout::load(&connection, &store, &key_name).await,
-                    Err(failure) => Err(Broken::Failed(failure)),
-                };
-                match read {
-                    Ok((records, mut shelf)) => {
-                        room.with_shelf(&store, &key_name, |known| {
-                            shelf.folding = known.folding;
-                            *known = shelf;
-                        });
-                        room.fold_if_worthwhile(&store);
-                        return Ok(records);
-                    }
-                    Err(broken) => room.survive(broken, &mut lost).await?,
-                }
-            }
-        }
+    pub fn load(self: &Rc<Self>, store: &str, key_name: &str) -> Pending<Array> {
+        let loading = self.start(self.shelves.load(store, key_name));
+        Box::pin(async move { loading.await.map(JsCast::unchecked_into) })
     }
 
     /// Writes a batch in one transaction over all its stores. The future is `Ok` only after the commit, and need not be
@@ -155,32 +148,18 @@ impl IndexedDb {
     ///
     /// # Errors
     /// When the batch was not written: nothing of it was.
-    pub fn persist(
-        self: &Rc<Self>,
-        batch: Vec<StoreWrites>,
-    ) -> impl Future<Output = Result<(), StorageFailure>> + 'static {
-        let mut task = Box::pin(Rc::clone(self).write_in_turn(batch));
-        let done = Rc::new(Cell::new(None));
-        let first = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let pending = match first {
-            Poll::Ready(result) => {
-                done.set(Some(result));
-                None
-            }
-            Poll::Pending => {
-                let done = Rc::clone(&done);
-                Some(future_to_promise(async move {
-                    done.set(Some(task.await));
-                    Ok(JsValue::UNDEFINED)
-                }))
-            }
-        };
-        async move {
-            if let Some(promise) = pending {
-                let _ = JsFuture::from(promise).await;
-            }
-            done.take().unwrap_or_else(|| Err(StorageFailure::Aborted("the write was given up".into())))
+    pub fn persist(self: &Rc<Self>, batch: Vec<StoreWrites>) -> Pending<()> {
+        let job = self.shelves.write();
+        for StoreWrites { store, key_name, puts, erased } in &batch {
+            job.add(store, key_name, puts, erased);
         }
+        let writing = (!job.is_empty()).then(|| self.start(job));
+        Box::pin(async move {
+            match writing {
+                Some(writing) => writing.await.map(drop),
+                None => Ok(()),
+            }
+        })
     }
 
     /// Closes the connection once the transactions under way have ended. A later call opens it again.
@@ -190,47 +169,54 @@ impl IndexedDb {
         }
     }
 
-    async fn write_in_turn(self: Rc<Self>, batch: Vec<StoreWrites>) -> Result<(), StorageFailure> {
-        let ticket = self.queue.enter();
-        let result = self.write(&batch, ticket).await;
-        self.queue.leave(ticket);
-        if result.is_ok() {
-            for writes in &batch {
-                self.fold_if_worthwhile(&writes.store);
-            }
-        }
-        result
+    /// Starts a job at once; it goes on whether or not anybody waits for it.
+    fn start(self: &Rc<Self>, job: Job) -> Pending<JsValue> {
+        let (gate, result) = (Gate::new(None), Rc::new(Cell::new(None)));
+        let (passed, room, filled) = (gate.passed(), Rc::clone(self), Rc::clone(&result));
+        self.go(async move {
+            filled.set(Some(room.run(job).await));
+            gate.open();
+            room.fold_what_is_due();
+        });
+        Box::pin(async move {
+            settle(passed).await;
+            result.take().unwrap_or_else(|| Err(blocked()))
+        })
     }
 
-    async fn write(self: &Rc<Self>, batch: &[StoreWrites], ticket: u64) -> Result<(), StorageFailure> {
+    async fn run(self: &Rc<Self>, job: Job) -> Result<JsValue, StorageFailure> {
+        let ticket = job.writes().then(|| self.queue.enter());
+        let result = self.attempt(&job, ticket.as_ref()).await;
+        if let Some(ticket) = &ticket {
+            self.queue.leave(ticket);
+        }
+        result.map(|()| job.finish(true))
+    }
+
+    async fn attempt(self: &Rc<Self>, job: &Job, ticket: Option<&JsValue>) -> Result<(), StorageFailure> {
         let mut wait = self.queue.is_jammed() || !matches!(self.known(), Some(Ok(_)));
-        let mut lost = 0;
+        let mut pauses = REOPEN_PAUSES_MS.iter();
         loop {
-            // Out of the fast lane, one after the other: repeated batches must not overtake each other.
-            let _place = if wait { Some(self.queue.turn(ticket).await) } else { None };
+            if let Some(ticket) = ticket.filter(|_| wait) {
+                // Out of the fast lane, one after the other: repeated batches must not overtake each other.
+                settle(self.queue.turn(ticket)).await;
+            }
             wait = true;
-            let written = match self.connected().await {
-                Ok(connection) => batch::write(self, &connection, batch).await,
+            let done = match self.connected().await {
+                Ok(connection) => connection.transact(job.clone()).await,
                 Err(failure) => Err(Broken::Failed(failure)),
             };
-            match written {
+            let failure = match done {
                 Ok(()) => return Ok(()),
-                Err(broken) => self.survive(broken, &mut lost).await?,
-            }
+                Err(Broken::Lost) => StorageFailure::Refused("its connection was lost".into()),
+                Err(Broken::Failed(failure @ StorageFailure::Refused(_))) if pauses.len() < REOPEN_PAUSES_MS.len() => {
+                    failure
+                }
+                Err(Broken::Failed(failure)) => return Err(failure),
+            };
+            let Some(ms) = pauses.next() else { return Err(failure) };
+            settle(pause((*ms).into())).await;
         }
-    }
-
-    /// Whether to try again: pauses when the connection was lost, fails when something else was wrong.
-    async fn survive(&self, broken: Broken, lost: &mut usize) -> Result<(), StorageFailure> {
-        let failure = match broken {
-            Broken::Lost => StorageFailure::Refused("its connection was lost".into()),
-            Broken::Failed(failure @ StorageFailure::Refused(_)) if *lost > 0 => failure,
-            Broken::Failed(failure) => return Err(failure),
-        };
-        let Some(ms) = REOPEN_PAUSES_MS.get(*lost) else { return Err(failure) };
-        *lost += 1;
-        connection::sleep(*ms).await;
-        Ok(())
     }
 
     /// The connection, or why there will be none, as far as it is known without waiting.
@@ -243,8 +229,7 @@ impl IndexedDb {
                 Some(Err(failure))
             }
             Err(Broken::Lost) => {
-                self.connection.take();
-                connection.close();
+                self.close();
                 None
             }
         }
@@ -257,78 +242,53 @@ impl IndexedDb {
         }
         let opening = self.opening.borrow().clone();
         let opening = opening.unwrap_or_else(|| self.start_opening());
-        connection::settle(opening.settled).await;
-        let outcome = opening.outcome.borrow().clone();
-        match (self.known(), outcome) {
-            (Some(known), _) => known,
-            (None, Some(outcome)) => outcome,
-            (None, None) => Err(StorageFailure::Refused("blocked".into())),
-        }
+        settle(opening).await;
+        self.known().unwrap_or_else(|| Err(self.refusal.borrow().clone()))
     }
 
     /// Opens in a task of its own: an open that comes too late for those who waited still serves those who come later.
     /// Who comes while it is overdue is told at once.
-    fn start_opening(self: &Rc<Self>) -> Opening {
-        let outcome = Rc::new(RefCell::new(None));
-        let (room, filled) = (Rc::clone(self), Rc::clone(&outcome));
-        let ended = future_to_promise(async move {
-            let result = Connection::open(&room.database, room.strict).await;
-            if let Ok(connection) = &result {
-                room.connection.replace(Some(Rc::clone(connection)));
+    fn start_opening(self: &Rc<Self>) -> Promise {
+        let gate = Gate::new(Some(OPEN_LIMIT_MS));
+        let passed = gate.passed();
+        self.opening.replace(Some(passed.clone()));
+        self.refusal.replace(blocked());
+        let room = Rc::clone(self);
+        self.go(async move {
+            match Connection::open(&room.database, room.strict).await {
+                Ok(connection) => drop(room.connection.replace(Some(connection))),
+                Err(failure) => drop(room.refusal.replace(failure)),
             }
             room.opening.take();
-            *filled.borrow_mut() = Some(result);
-            Ok(JsValue::UNDEFINED)
+            gate.open();
         });
-        let opening = Opening { settled: connection::within(&ended, OPEN_LIMIT_MS), outcome };
-        self.opening.replace(Some(opening.clone()));
-        opening
+        passed
     }
 
-    /// Starts a fold in idle time if deltas or overwritten records have grown too many.
-    fn fold_if_worthwhile(self: &Rc<Self>, store: &str) {
-        let key_name = self.with_shelf(store, "", |shelf| {
-            let limit = (shelf.ids.size() / 4).max(layout::FOLD_FLOOR);
-            let worthwhile = shelf.changed.size() > limit || shelf.overwritten > limit;
-            if shelf.folding || !worthwhile {
-                return None;
-            }
-            shelf.folding = true;
-            Some(shelf.key_name.clone())
-        });
-        let Some(key_name) = key_name else { return };
-        let (room, store) = (Rc::clone(self), store.to_owned());
-        spawn_local(async move {
-            connection::idle_moment().await;
-            let folded = match room.known() {
-                Some(Ok(connection)) => fold::fold(&connection, &store, &key_name).await,
-                _ => Err(Broken::Lost),
-            };
-            room.with_shelf(&store, &key_name, |shelf| {
-                shelf.folding = false;
-                // After a failure nothing has changed; counting starts anew all the same, so that a fold that cannot
-                // succeed is not tried at each write.
-                if let Ok((ids, next)) = folded {
-                    shelf.ids = ids;
-                    shelf.next = shelf.next.max(next);
-                }
-                shelf.changed.clear();
-                shelf.overwritten = 0;
+    /// Folds in idle time what deltas or overwritten records have grown too many of.
+    fn fold_what_is_due(self: &Rc<Self>) {
+        while let Some(job) = self.shelves.fold() {
+            let room = Rc::clone(self);
+            self.go(async move {
+                settle(idle()).await;
+                let folded = match room.known() {
+                    Some(Ok(connection)) => connection.transact(job.clone()).await.is_ok(),
+                    _ => false,
+                };
+                job.finish(folded);
             });
-        });
+        }
     }
 
-    fn with_shelf<T>(&self, store: &str, key_name: &str, act: impl FnOnce(&mut Shelf) -> T) -> T {
-        let mut shelves = self.shelves.borrow_mut();
-        if let Some(shelf) = shelves.iter_mut().find(|shelf| shelf.store == store) {
-            return act(shelf);
+    /// Carries out a task: at once as far as it goes without waiting, the rest in its own time.
+    fn go(&self, task: impl Future<Output = ()> + 'static) {
+        let mut task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
+        if task.as_mut().poll(&mut Context::from_waker(Waker::noop())) == Poll::Pending {
+            spawn_local(task);
         }
-        let mut shelf = Shelf::new(store, key_name);
-        let result = act(&mut shelf);
-        shelves.push(shelf);
-        result
     }
 }
 
-/// A future without a name.
-type Step<'a> = Pin<Box<dyn Future<Output = rexie::Result<()>> + 'a>>;
+fn blocked() -> StorageFailure {
+    StorageFailure::Refused("blocked".into())
+}

@@ -1,43 +1,83 @@
 //! The HTTP room: one request, one answer, as facts.
 //!
-//! It owns how a request is built (by gloo-net), sent, limited in time and size, and how the answer's body is read. It
-//! never retries, keeps no queue and does not judge an answer: `engine::outcome` does.
+//! It owns how a request is built (by gloo-net) and what an answer's facts are called. It never retries, keeps no queue
+//! and does not judge an answer: `engine::outcome` does.
 //!
-//! `fetch` is bound here by hand: gloo-net panics when it rejects with something that is not an `Error`.
-
-pub mod body;
-pub mod header;
-pub mod options;
-pub mod url;
+//! Reading options, sending and reading bodies are JavaScript (`http/*.js`): all of it is text, promises and streams that
+//! live there, and the same in WebAssembly is three times as large.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
-use futures_util::future::{Either, select};
-use gloo_net::http::RequestBuilder;
-use js_sys::{Function, JSON, Promise, Reflect};
+use gloo_net::http::{Headers, Method, RequestBuilder};
+use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, RequestCache, RequestRedirect};
 
-use crate::engine::error::Fault;
+use crate::engine::error::{Code, Fault};
 use crate::engine::outcome::{Answer, Body, Response};
-use options::Options;
 
-#[wasm_bindgen]
+#[wasm_bindgen(module = "/src/web/transporter/http/options.js")]
 extern "C" {
-    #[wasm_bindgen(catch, js_name = fetch)]
-    fn fetch(request: &web_sys::Request) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout(callback: &Function, ms: f64) -> JsValue;
-    #[wasm_bindgen(js_name = clearTimeout)]
-    fn clear_timeout(id: &JsValue);
+    type Options;
+    #[wasm_bindgen(catch, js_name = readOptions)]
+    fn read_options(given: &JsValue) -> Result<Options, JsValue>;
+    #[wasm_bindgen(method, getter)]
+    fn origin(this: &Options) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn path(this: &Options) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn patches(this: &Options) -> bool;
+}
+
+#[wasm_bindgen(module = "/src/web/transporter/http/exchange.js")]
+extern "C" {
+    /// Whether a media type is JSON.
+    #[wasm_bindgen(js_name = isJson)]
+    pub fn is_json(media_type: &str) -> bool;
+    fn compose(options: &Options, action: u32, id: Option<&str>, body: &JsValue, key: Option<&str>) -> JsValue;
+    fn exchange(request: &web_sys::Request, options: &Options, reading: bool, all: bool) -> Promise;
+}
+
+// What the scripts above import. It has to be named here, or it would not be shipped beside them; the tests ask it.
+#[wasm_bindgen(module = "/src/web/transporter/http/header.js")]
+extern "C" {
+    /// Whether this can be a header's name.
+    #[wasm_bindgen(js_name = isToken)]
+    pub fn is_token(name: &str) -> bool;
+    /// Whether this can be a header's value.
+    #[wasm_bindgen(js_name = isValue)]
+    pub fn is_value(value: &str) -> bool;
+}
+#[wasm_bindgen(module = "/src/web/transporter/http/url.js")]
+extern "C" {
+    /// Percent-encodes an id for a path.
+    #[wasm_bindgen(js_name = percentEncode)]
+    pub fn percent_encode(text: &str) -> String;
+    /// `base/path`.
+    pub fn join(base: &str, path: &str) -> String;
+    /// Fills a template.
+    pub fn fill(template: &str, base_path: &str, id: &str) -> String;
+    /// Whether a template has the placeholder `:id`.
+    #[wasm_bindgen(js_name = hasId)]
+    pub fn has_id(template: &str) -> bool;
+    /// Whether an id can be put into a path.
+    #[wasm_bindgen(js_name = isSafeId)]
+    pub fn is_safe_id(id: &str) -> bool;
 }
 
 /// One REST collection of one server. Cheap to clone.
 #[derive(Clone)]
-pub struct HttpTransporter(Rc<Options>);
+pub struct HttpTransporter(Rc<Known>);
+
+struct Known {
+    options: Options,
+    origin: String,
+    path: String,
+    patches: bool,
+}
 
 /// What a request is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,20 +107,15 @@ pub struct WireRequest {
     pub idempotency_key: Option<String>,
 }
 
-/// True for an id that can be put into a path. `.` and `..` mean another resource even when percent-encoded (RFC 3986,
-/// section 5.2.4), and the empty id means the collection.
-#[must_use]
-pub fn is_safe_id(id: &str) -> bool {
-    !matches!(id, "" | "." | "..")
-}
-
 impl HttpTransporter {
     /// `options`: the `HttpTransporterOptions` object of the public types.
     ///
     /// # Errors
     /// `E_OPTIONS`, naming the option and what to do.
     pub fn new(options: &JsValue) -> Result<Self, Fault> {
-        Ok(Self(Rc::new(Options::read(options)?)))
+        let options = read_options(options).map_err(|thrown| Fault::new(Code::Options, message(&thrown)))?;
+        let (origin, path, patches) = (options.origin(), options.path(), options.patches());
+        Ok(Self(Rc::new(Known { options, origin, path, patches })))
     }
 
     /// `scheme://host:port`, without the port if it is the scheme's own.
@@ -105,37 +140,29 @@ impl HttpTransporter {
     ///
     /// A request that cannot be written (an id that is not safe, a body that is not JSON) is not sent, and answered as a
     /// server would that cannot process it: 422 with the reason as text.
-    pub fn send(&self, request: WireRequest) -> impl Future<Output = Answer<JsValue>> + 'static + use<> {
-        let options = Rc::clone(&self.0);
-        async move {
-            let Ok(controller) = AbortController::new() else {
-                return Answer::Unreachable { message: "there is no AbortController".into() };
-            };
-            let raw = match build(&options, &request, &controller) {
-                Ok(raw) => raw,
+    #[must_use]
+    pub fn send(&self, request: WireRequest) -> Pin<Box<dyn Future<Output = Answer<JsValue>>>> {
+        let known = Rc::clone(&self.0);
+        Box::pin(async move {
+            let built = match build(&known.options, &request) {
+                Ok(built) => built,
                 Err(reason) => return unsendable(&reason),
             };
-            let deadline = Deadline::new(options.timeout_ms);
-            let work = Box::pin(exchange(&options, request.action, raw));
-            let answer = match select(work, JsFuture::from(deadline.over.clone())).await {
-                Either::Left((answer, _)) => answer,
-                Either::Right(_) => {
-                    controller.abort();
-                    Answer::TimedOut
-                }
-            };
-            drop(deadline);
-            answer
-        }
+            let all = request.action == WireAction::FetchAll;
+            let reading = all || request.action == WireAction::FetchOne;
+            match JsFuture::from(exchange(&built, &known.options, reading, all)).await {
+                Ok(facts) => answer(facts.unchecked_ref()),
+                Err(error) => Answer::Unreachable { message: message(&error) },
+            }
+        })
     }
 }
 
 fn unsendable(reason: &str) -> Answer<JsValue> {
-    let text = Some(["the request was not sent: ", reason].concat());
     Answer::Response(Response {
         status: 422,
         body: Body::Empty,
-        text,
+        text: Some(["the request was not sent: ", reason].concat()),
         retry_after: None,
         location: None,
         version: None,
@@ -143,99 +170,44 @@ fn unsendable(reason: &str) -> Answer<JsValue> {
 }
 
 /// The request, or why it cannot be written.
-fn build(options: &Options, request: &WireRequest, controller: &AbortController) -> Result<web_sys::Request, String> {
-    let route = options.route(request.action);
-    let address = route.address(&options.base_path, request.id.as_deref())?;
-    let mut builder = RequestBuilder::new(&address)
-        .method(route.method.clone())
-        .credentials(options.credentials)
-        .redirect(RequestRedirect::Error)
-        .abort_signal(Some(&controller.signal()))
-        .header("Accept", "application/json");
-    if matches!(request.action, WireAction::FetchAll | WireAction::FetchOne) {
-        // The browser's cache may keep a collection for days if the server says nothing; revalidating is right.
-        builder = builder.cache(RequestCache::NoCache);
+fn build(options: &Options, request: &WireRequest) -> Result<web_sys::Request, String> {
+    let (id, key) = (request.id.as_deref(), request.idempotency_key.as_deref());
+    let composed = compose(options, request.action as u32, id, &request.body, key);
+    if let Some(reason) = composed.as_string() {
+        return Err(reason);
     }
-    let text = match request.body.is_undefined() {
-        true => JsValue::UNDEFINED,
-        false => JSON::stringify(&request.body).map_err(|error| message(&error))?.into(),
-    };
-    if !text.is_undefined() {
-        builder = builder.header("Content-Type", "application/json");
-    }
-    for (name, value) in &options.headers {
-        builder = builder.header(name, value);
-    }
-    if let (Some(name), Some(key)) = (&options.idempotency_key, &request.idempotency_key)
-        && header::is_value(key)
-    {
-        builder = builder.header(name, key);
-    }
-    let built = if text.is_undefined() { builder.build() } else { builder.body(text) };
-    match built {
-        Ok(request) => Ok(request.into()),
-        Err(_) => Err("the browser refused to build it".into()),
-    }
+    let part = |at| composed.unchecked_ref::<Array>().get(at);
+    let text = |at| part(at).as_string().unwrap_or_default();
+    let built = RequestBuilder::new(&text(0))
+        .method(Method::from_bytes(text(1).as_bytes()).unwrap_or_default())
+        .headers(Headers::from_raw(part(2).unchecked_into()))
+        .body(part(3));
+    built.map(Into::into).map_err(|_| "the browser refused to build it".into())
 }
 
-/// Sends, and reads the answer.
-async fn exchange(options: &Options, action: WireAction, request: web_sys::Request) -> Answer<JsValue> {
-    let fetched = match fetch(&request) {
-        Ok(promise) => JsFuture::from(Promise::resolve(&promise)).await,
-        Err(error) => Err(error),
-    };
-    let response = match fetched.and_then(JsCast::dyn_into::<web_sys::Response>) {
-        Ok(response) if response.status() >= 200 => response,
-        Ok(_) => return Answer::Unreachable { message: "an answer that hides its status".into() },
-        Err(error) => return Answer::Unreachable { message: message(&error) },
-    };
-    let Ok((mut body, text)) = body::read(&response, &options.origin).await else { return Answer::Cut };
-    let status = response.status();
-    if let (Body::Json(json), Some(rows), WireAction::FetchAll, 200..=299) = (&body, &options.rows, action, status) {
-        body = match rows.call1(&JsValue::UNDEFINED, json) {
-            Ok(rows) => Body::Json(rows),
-            Err(_) => Body::Malformed,
-        };
+/// The facts that `exchange.js` found, under their names.
+fn answer(facts: &Array) -> Answer<JsValue> {
+    let text = |at| facts.get(at).as_string();
+    let number = |at| facts.get(at).as_f64().unwrap_or_default() as u16;
+    match number(0) {
+        0 => return Answer::Unreachable { message: text(1).unwrap_or_default() },
+        1 => return Answer::TimedOut,
+        2 => return Answer::Cut,
+        _ => {}
     }
-    let headers = response.headers();
-    let header = |name| headers.get(name).ok().flatten();
-    Answer::Response(Response {
-        status,
-        body,
-        text,
-        retry_after: header("Retry-After"),
-        location: header("Location"),
-        version: header("ETag"),
-    })
+    let body = match number(2) {
+        0 => Body::Empty,
+        1 => Body::Json(facts.get(3)),
+        2 => Body::Malformed,
+        3 => Body::Foreign,
+        _ => Body::TooLarge,
+    };
+    let (retry_after, location, version) = (text(5), text(6), text(7));
+    Answer::Response(Response { status: number(1), body, text: text(4), retry_after, location, version })
 }
 
-/// What was thrown, in words, whatever it is.
+/// What was thrown, in words.
 fn message(thrown: &JsValue) -> String {
-    let of_error = Reflect::get(thrown, &"message".into()).ok().and_then(|message| message.as_string());
-    of_error.or_else(|| thrown.as_string()).unwrap_or_else(|| "the request failed".into())
-}
-
-/// A promise that resolves when the time is over, or when this is dropped: who waits for it is never left behind.
-struct Deadline {
-    over: Promise,
-    end: Option<Function>,
-    timer: JsValue,
-}
-
-impl Deadline {
-    fn new(ms: f64) -> Self {
-        let mut end = None;
-        let over = Promise::new(&mut |resolve: Function, _| end = Some(resolve));
-        let timer = end.as_ref().map_or(JsValue::UNDEFINED, |end| set_timeout(end, ms));
-        Self { over, end, timer }
-    }
-}
-
-impl Drop for Deadline {
-    fn drop(&mut self) {
-        clear_timeout(&self.timer);
-        if let Some(end) = &self.end {
-            let _ = end.call0(&JsValue::UNDEFINED);
-        }
-    }
+    let message = Reflect::get(thrown, &"message".into()).ok().and_then(|message| message.as_string());
+    message.unwrap_or_else(|| "the request failed".into())
 }

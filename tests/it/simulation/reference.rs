@@ -58,7 +58,8 @@ pub struct Thing {
     is_gone: bool,
     /// Its edits were given up, which is not stored yet: after a crash they may be back.
     is_loose: bool,
-    was_discarded: bool,
+    /// How often its edits were given up.
+    discards: u32,
     /// Something of it was sent although it could not be stored: no promises about its requests over a restart.
     pub sent_unstored: bool,
     /// The answer to its create was lost at least once.
@@ -81,7 +82,7 @@ pub struct Snapshot {
     expected: Fields,
     is_removed: bool,
     removals: u32,
-    is_loose: bool,
+    discards: u32,
 }
 
 #[derive(Default)]
@@ -147,7 +148,7 @@ impl Reference {
         let thing = &mut self.things[thing];
         thing.item = item;
         thing.is_loose = true;
-        thing.was_discarded = true;
+        thing.discards += 1;
         thing.floor = [None; FIELDS];
         let id = thing.item;
         let store = engine.store_of(id);
@@ -169,7 +170,7 @@ impl Reference {
             expected: it.expected,
             is_removed: it.is_removed,
             removals: it.removals,
-            is_loose: it.is_loose,
+            discards: it.discards,
         }
     }
 
@@ -203,7 +204,7 @@ impl Reference {
             has_unsynced: false,
             is_gone: false,
             is_loose: false,
-            was_discarded: false,
+            discards: 0,
             sent_unstored: false,
             answer_lost: false,
             creates: 0,
@@ -333,7 +334,7 @@ impl Reference {
             altered.is_some_and(|place| server.rows[place].is_altered)
                 || (server.class == Class::Plain && other.answer_lost)
                 || other.sent_unstored
-                || other.was_discarded
+                || other.discards > 0
                 || other.is_own
         };
         // A plain server answers the repeated create of a key of the app's own with a conflict; if the app has that sent
@@ -375,6 +376,7 @@ impl Reference {
             for (field, value) in fields.iter().enumerate() {
                 if it.expected[field].is_some() && *value == it.expected[field] {
                     self.things[*twin].expected[field] = *value;
+                    self.things[*twin].floor[field] = None;
                 }
             }
             self.edits.iter_mut().filter(|owner| **owner == thing).for_each(|owner| *owner = *twin);
@@ -530,7 +532,7 @@ impl Reference {
 
     fn is_excused(&self, owner: usize) -> bool {
         let it = &self.things[owner];
-        it.sent_unstored || it.is_loose || it.was_discarded || it.is_joined
+        it.sent_unstored || it.is_loose || it.discards > 0 || it.is_joined
     }
 }
 
@@ -569,29 +571,33 @@ impl Reference {
             }
             return Ok(());
         }
-        if !it.is_visible || it.is_gone {
+        // What was given up since is no longer wanted.
+        if !it.is_visible || it.is_gone || it.discards != snapshot.discards {
             return Ok(());
         }
-        let Some(record) = record else { return broken("durable", format!("not stored: {it:?}")) };
+        let Some(record) = record else {
+            // Of an item that is only awaited there are but its edits to store, and they may have been given up.
+            let nothing = snapshot.expected == [None; FIELDS];
+            return if nothing { Ok(()) } else { broken("durable", format!("not stored: {it:?}")) };
+        };
         let row = it.remote_key.as_ref().and_then(|key| server.find(it.store, key)).map(|place| &server.rows[place]);
         for (field, value) in record.row.fields().iter().enumerate() {
             let floor = snapshot.expected[field];
-            // What was given up since is no longer wanted.
-            if !at_least(floor, *value, field, row) && !it.is_loose {
+            if !at_least(floor, *value, field, row) {
                 return broken("durable", format!("field {field}, {floor:?}, is not stored: {record:?} {it:?}"));
             }
             let is_own = |value: &i64| it.expected[field].is_some_and(|expected| *value <= expected);
             it.floor[field] = it.floor[field].max(floor.filter(is_own));
         }
         it.is_stored = true;
-        it.is_loose &= !snapshot.is_loose;
+        it.is_loose = false;
         Ok(())
     }
 
     /// What is said to be synced is on the server, or was.
     fn synced(&self, snapshot: &Snapshot, engine: &Engine<MapRow>, server: &Server) -> Check {
         let it = &self.things[snapshot.thing];
-        if it.is_gone || it.is_joined || it.was_discarded || engine.row(it.item).is_none() && !snapshot.is_removed {
+        if it.is_gone || it.is_joined || it.discards > 0 || engine.row(it.item).is_none() && !snapshot.is_removed {
             return Ok(());
         }
         let key = engine.row(it.item).and_then(MapRow::remote_key).or(it.remote_key.clone());
@@ -649,7 +655,12 @@ impl Reference {
     /// Invariant 6: item = server base ⊕ stored edits.
     fn restart(&self, store: StoreId, records: &[Record<MapRow>], engine: &Engine<MapRow>) -> Check {
         for record in records {
-            if self.was_met_before(store, record, engine) {
+            let is_double = records.iter().any(|other| {
+                other.storage_key != record.storage_key
+                    && other.remote_key.is_some()
+                    && other.remote_key == record.remote_key
+            });
+            if is_double || self.was_met_before(store, record, engine) {
                 continue;
             }
             let item = engine.find_by_storage_key(store, &record.storage_key);
@@ -743,9 +754,10 @@ impl Reference {
         let twin = shown.storage_key().and_then(|key| self.find(it.store, &key));
         let Some(twin) = twin.filter(|twin| *twin != thing) else { return Ok(()) };
         let row = it.remote_key.as_ref().and_then(|key| server.find(it.store, key)).map(|place| &server.rows[place]);
+        let is_wanted = !it.is_loose && !it.is_removed && !it.is_gone;
         for (field, value) in shown.fields().into_iter().enumerate() {
             let is_newer = value.is_some() && value == self.things[twin].expected[field];
-            if !is_newer && !at_least(it.floor[field], value, field, row) && !it.is_loose && !it.is_removed {
+            if !is_newer && !at_least(it.floor[field], value, field, row) && is_wanted {
                 return broken("durable", format!("{shown:?} has lost the edits of {it:?}"));
             }
             if let Some(own) = value.filter(|value| *value > 0) {

@@ -216,10 +216,10 @@ impl Server {
 }
 
 impl ServerRow {
-    /// Whether `field` held `newer` at some moment after it had first held `older`.
+    /// Whether `field` held `newer` at some moment after it had first held the own value `older`, or a later own one.
     pub fn held_after(&self, field: usize, older: Option<i64>, newer: Option<i64>) -> bool {
         let history = &self.history[field];
-        let first = history.iter().position(|(_, value)| *value == older);
+        let first = history.iter().position(|(_, value)| value.is_some() && *value >= older);
         let last = history.iter().rposition(|(_, value)| *value == newer);
         matches!((first, last), (Some(first), Some(last)) if last >= first)
     }

@@ -1,25 +1,31 @@
 //! One connection to the database: opened by rexie, with what rexie keeps to itself reached through `link.js`.
 //!
-//! It owns the opening, the fate of the connection, and the reason why a transaction failed. It does not know what lies
-//! in the object stores.
+//! It owns the opening, the fate of the connection, the commit of a transaction, and the reason why one failed. It does
+//! not know what lies in the object stores.
 //!
 //! What rexie 0.6 cannot say and is asked of the browser directly: the name of the error behind a failed open or an
 //! aborted transaction (rexie calls a quota abort `Ok(Aborted)`), `close` and `versionchange` events, and durability.
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use js_sys::{JsString, Promise};
-use rexie::{ObjectStore, Rexie, Transaction, TransactionMode};
+use js_sys::Promise;
+use rexie::{ObjectStore, Rexie, TransactionMode};
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::layout::{BLOCKS, DELTAS, META};
+use super::Job;
 use crate::engine::error::StorageFailure;
+
+/// The object stores; what lies in them is told in `shelf.js`.
+const BLOCKS: &str = "blocks";
+const DELTAS: &str = "deltas";
+/// For later use, since object stores can only be made by an upgrade.
+const META: &str = "meta";
 
 #[wasm_bindgen(module = "/src/web/client_storage/indexed_db/link.js")]
 extern "C" {
@@ -37,19 +43,25 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn begun(this: &Link) -> Option<Ending>;
 
-    /// How one transaction ends.
-    pub(super) type Ending;
+    type Ending;
+    #[wasm_bindgen(method)]
+    fn issue(this: &Ending, job: &Job) -> bool;
     #[wasm_bindgen(method)]
     fn reason(this: &Ending) -> Promise;
     #[wasm_bindgen(method)]
     fn unhand(this: &Ending);
-    #[wasm_bindgen(method)]
-    fn abort(this: &Ending);
 
-    fn pause(ms: u32) -> Promise;
-    /// Settles when the promise does, or when the time is over.
-    pub(super) fn within(promise: &Promise, ms: u32) -> Promise;
-    fn idle() -> Promise;
+    /// Something to wait for, in JavaScript.
+    pub(super) type Gate;
+    #[wasm_bindgen(constructor)]
+    pub(super) fn new(limit_ms: Option<u32>) -> Gate;
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn passed(this: &Gate) -> Promise;
+    #[wasm_bindgen(method)]
+    pub(super) fn open(this: &Gate);
+
+    pub(super) fn pause(ms: u32) -> Promise;
+    pub(super) fn idle() -> Promise;
 }
 
 /// Why something with the connection failed.
@@ -67,23 +79,13 @@ pub(super) struct Connection {
     link: Link,
 }
 
-/// A transaction that has been begun.
-pub(super) struct Begun {
-    pub(super) transaction: Transaction,
-    pub(super) ending: Ended,
-}
-
-/// How a transaction ends, as far as the browser lets us see it.
-pub(super) struct Ended(Option<Ending>);
-
 impl Connection {
     /// Opens the database, and makes its object stores if it is new.
     pub(super) async fn open(database: &str, strict: bool) -> Result<Rc<Self>, StorageFailure> {
-        let builder = Rexie::builder(database)
-            .version(1)
-            .add_object_store(ObjectStore::new(BLOCKS))
-            .add_object_store(ObjectStore::new(DELTAS))
-            .add_object_store(ObjectStore::new(META));
+        let mut builder = Rexie::builder(database).version(1);
+        for store in [BLOCKS, DELTAS, META] {
+            builder = builder.add_object_store(ObjectStore::new(store));
+        }
         let mut build = pin!(builder.build());
         let link = Link::new(strict);
         // rexie calls `indexedDB.open` in the first poll; only then does the link look.
@@ -114,21 +116,51 @@ impl Connection {
         }
     }
 
-    /// Begins a transaction. It lives only as long as requests are issued to it without a break.
-    pub(super) fn begin(&self, stores: &[&str], mode: TransactionMode) -> Result<Begun, Broken> {
-        let begun = self.rexie.borrow().as_ref().and_then(|rexie| rexie.transaction(stores, mode).ok());
-        if let Some(transaction) = begun {
-            return Ok(Begun { transaction, ending: Ended(self.link.begun()) });
+    /// Does a job in one transaction, `Ok` only after its commit. All its requests are issued in the first poll.
+    pub(super) fn transact(self: Rc<Self>, job: Job) -> Pin<Box<dyn Future<Output = Result<(), Broken>>>> {
+        Box::pin(async move {
+            let stores = if job.blocks() { [BLOCKS, DELTAS].as_slice() } else { &[DELTAS] };
+            let mode = if job.writes() { TransactionMode::ReadWrite } else { TransactionMode::ReadOnly };
+            let begun = self.rexie.borrow().as_ref().and_then(|rexie| rexie.transaction(stores, mode).ok());
+            let (Some(transaction), Some(ending)) = (begun, self.link.begun()) else { return Err(self.refusal()) };
+            let issued = ending.issue(&job);
+            if issued {
+                // Polled in the turn of the requests: attached after an automatic commit, it never settles.
+                let done = transaction.done().await;
+                ending.unhand();
+                if done.is_ok_and(|result| result.is_committed()) {
+                    return Ok(());
+                }
+            }
+            let name = JsFuture::from(ending.reason()).await.ok().and_then(|name| name.as_string());
+            let name = name.unwrap_or_default();
+            match name.as_str() {
+                "" => return Ok(()),
+                "QuotaExceededError" => return Err(Broken::Failed(StorageFailure::Quota)),
+                "InvalidStateError" => return Err(Broken::Lost),
+                _ => {}
+            }
+            // When the browser closes a connection by force, its transactions hear of it before the connection does.
+            settle(pause(0)).await;
+            self.usable()?;
+            let culprit = if issued { None } else { job.culprit() };
+            Err(Broken::Failed(StorageFailure::Aborted(culprit.unwrap_or(name))))
+        })
+    }
+
+    /// Why no transaction could be begun.
+    fn refusal(&self) -> Broken {
+        if let Err(broken) = self.usable() {
+            return broken;
         }
-        self.usable()?;
         match self.link.refusal() {
             // Nobody could see why: then as if the connection were gone.
             unknown if unknown.is_empty() => {
                 self.close();
-                Err(Broken::Lost)
+                Broken::Lost
             }
             // The database was made by somebody else, and has other object stores.
-            name => Err(Broken::Failed(StorageFailure::Refused(name))),
+            name => Broken::Failed(StorageFailure::Refused(name)),
         }
     }
 
@@ -138,60 +170,6 @@ impl Connection {
             rexie.close();
         }
     }
-
-    /// Why a transaction that did not commit did not.
-    pub(super) async fn reason(&self, ending: &Ended) -> Result<(), Broken> {
-        let name = ending.name().await;
-        match name.as_str() {
-            "" => Ok(()),
-            "QuotaExceededError" => Err(Broken::Failed(StorageFailure::Quota)),
-            "InvalidStateError" => Err(Broken::Lost),
-            _ => {
-                // When the browser closes a connection by force, its transactions hear of it before the connection does.
-                sleep(0).await;
-                self.usable()?;
-                Err(Broken::Failed(StorageFailure::Aborted(name)))
-            }
-        }
-    }
-}
-
-impl Ended {
-    /// Whether the transaction was committed. To be polled in the turn in which its requests were issued: attached
-    /// after an automatic commit, rexie's `done()` never settles.
-    pub(super) async fn committed(&self, transaction: Transaction) -> bool {
-        let done = transaction.done().await;
-        if let Some(ending) = &self.0 {
-            ending.unhand();
-        }
-        done.is_ok_and(|result| result.is_committed())
-    }
-
-    /// Undoes the whole transaction, if it has not ended yet.
-    pub(super) fn abort(&self) {
-        if let Some(ending) = &self.0 {
-            ending.abort();
-        }
-    }
-
-    /// "" if it was committed, else the name of the error.
-    async fn name(&self) -> String {
-        let Some(ending) = &self.0 else { return "AbortError".into() };
-        match JsFuture::from(ending.reason()).await {
-            Ok(name) => name.unchecked_into::<JsString>().into(),
-            Err(_) => "AbortError".into(),
-        }
-    }
-}
-
-/// Waits. A timer of its own, since rooms do not import each other.
-pub(super) async fn sleep(ms: u32) {
-    settle(pause(ms)).await;
-}
-
-/// Waits until the page has nothing better to do.
-pub(super) async fn idle_moment() {
-    settle(idle()).await;
 }
 
 /// Waits for a promise, whatever becomes of it.

@@ -1,3 +1,5 @@
+/* global requestIdleCallback */
+
 // What rexie keeps to itself: its IDBDatabase and its IDBTransactions. Without them nobody can say why a
 // transaction was aborted (quota or not), ask for strict durability, or hear that a connection was closed.
 //
@@ -60,7 +62,7 @@ export class Link {
   }
 }
 
-/** How one transaction ends. */
+/** One transaction, and how it ends. */
 export class Ending {
   #transaction;
   #reason;
@@ -71,6 +73,18 @@ export class Ending {
       transaction.addEventListener("complete", () => settle(""));
       transaction.addEventListener("abort", () => settle(transaction.error?.name ?? "AbortError"));
     });
+  }
+
+  /** Issues all requests of a job; false when one was refused, and then the whole transaction is undone. */
+  issue(job) {
+    try {
+      job.issue(this.#transaction);
+      return true;
+    } catch {
+      // Left alone, what was issued until now would be committed.
+      this.#abort();
+      return false;
+    }
   }
 
   /** "" when it was committed, else the name of the DOMException. */
@@ -84,7 +98,7 @@ export class Ending {
     t.onabort = t.oncomplete = t.onerror = null;
   }
 
-  abort() {
+  #abort() {
     try {
       this.#transaction.abort();
     } catch {
@@ -95,12 +109,18 @@ export class Ending {
 
 export const pause = (ms) => new Promise((resume) => setTimeout(resume, ms));
 
-/** Settles when the promise does, or when the time is over. No timer is left behind. */
-export const within = (promise, ms) => {
-  let timer;
-  const over = new Promise((resume) => (timer = setTimeout(resume, ms)));
-  return Promise.race([promise, over]).finally(() => clearTimeout(timer));
-};
+/** Something to wait for: `passed` settles when it is opened, or when the time is over, if one is given. */
+export class Gate {
+  constructor(ms) {
+    this.passed = new Promise((pass) => {
+      const timer = ms === undefined ? undefined : setTimeout(pass, ms);
+      this.open = () => {
+        clearTimeout(timer);
+        pass();
+      };
+    });
+  }
+}
 
 /** Settles when the page has nothing better to do, 5 s later at the latest. */
 export const idle = () =>
