@@ -43,8 +43,9 @@ impl Random {
 /// Nothing if it is neither. At most one hour; a date in the past gives no wait.
 pub fn retry_after(value: &str, now: Millis) -> Option<Millis> {
     let value = value.trim();
-    let span = if value.bytes().all(|byte| byte.is_ascii_digit()) {
-        Millis(value.parse::<u64>().ok()?.saturating_mul(1_000))
+    let span = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number that is too long to be read is a long time.
+        Millis(value.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1_000))
     } else {
         let date = httpdate::parse_http_date(value).ok()?;
         let since_epoch = date.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()?;

@@ -597,7 +597,7 @@ impl Reference {
     /// What is said to be synced is on the server, or was.
     fn synced(&self, snapshot: &Snapshot, engine: &Engine<MapRow>, server: &Server) -> Check {
         let it = &self.things[snapshot.thing];
-        if it.is_gone || it.is_joined || it.discards > 0 || engine.row(it.item).is_none() && !snapshot.is_removed {
+        if it.is_gone || it.is_joined || it.sent_unstored || it.discards > 0 || engine.row(it.item).is_none() && !snapshot.is_removed {
             return Ok(());
         }
         let key = engine.row(it.item).and_then(MapRow::remote_key).or(it.remote_key.clone());
