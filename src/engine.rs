@@ -16,6 +16,7 @@ mod connectivity;
 mod edit;
 pub mod error;
 pub mod id;
+mod index;
 pub mod input;
 mod item;
 mod keys;
@@ -27,13 +28,12 @@ mod promise;
 mod reconcile;
 pub mod row;
 pub mod schema;
+mod sorted;
 mod storage;
 mod store;
 pub mod time;
 mod twin;
 mod view;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 pub use backoff::retry_after;
 pub use connectivity::Connection;
@@ -51,6 +51,7 @@ use outbox::Sent;
 use output::{Changes, Made, Output};
 use promise::Waiter;
 use row::Row;
+use sorted::{Map, Set};
 use storage::{Batch, Erasure, Storage};
 use time::{Instant, Millis};
 
@@ -68,13 +69,13 @@ pub struct Engine<R> {
     next_command: u32,
     stores: Stores,
     origins: Vec<Origin>,
-    storages: BTreeMap<StorageId, Storage>,
+    storages: Map<StorageId, Storage>,
     items: Items<R>,
-    dirty: BTreeSet<ItemId>,
+    dirty: Set<ItemId>,
     erased: Vec<Erasure>,
-    batches: BTreeMap<CommandId, Batch>,
-    requests: BTreeMap<CommandId, Sent>,
-    waiters: BTreeMap<ItemId, Vec<Waiter>>,
+    batches: Map<CommandId, Batch>,
+    requests: Map<CommandId, Sent>,
+    waiters: Map<ItemId, Vec<Waiter>>,
     out: Output<R>,
 }
 
@@ -92,13 +93,13 @@ impl<R: Row> Engine<R> {
             next_command: 0,
             stores: Stores::new(),
             origins: Vec::new(),
-            storages: BTreeMap::new(),
+            storages: Map::new(),
             items: Items::new(),
-            dirty: BTreeSet::new(),
+            dirty: Set::new(),
             erased: Vec::new(),
-            batches: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            waiters: BTreeMap::new(),
+            batches: Map::new(),
+            requests: Map::new(),
+            waiters: Map::new(),
             out: Output::new(),
         }
     }
@@ -215,11 +216,11 @@ impl Changes {
     /// Each item once: one that came or went is not also listed as changed.
     fn tidy(&mut self) {
         if self.updated.len() > 1 {
-            self.updated.sort_unstable();
-            self.updated.dedup();
+            let once: Set<ItemId> = std::mem::take(&mut self.updated).into_iter().collect();
+            self.updated = once.into_iter().collect();
         }
         if !self.updated.is_empty() && !(self.added.is_empty() && self.removed.is_empty()) {
-            let told: BTreeSet<ItemId> = self.added.iter().chain(&self.removed).copied().collect();
+            let told: Set<ItemId> = self.added.iter().chain(&self.removed).copied().collect();
             self.updated.retain(|id| !told.contains(id));
         }
     }

@@ -1,13 +1,11 @@
 //! Where stores and items live: by id, never moved, an id never used twice.
 
-use std::{
-    collections::BTreeSet,
-    ops::{Index, IndexMut},
-};
+use std::ops::{Index, IndexMut};
 
 use super::{
     id::{ItemId, StoreId},
     item::Item,
+    sorted::Set,
     store::Store,
 };
 
@@ -16,12 +14,12 @@ use super::{
 pub(super) struct Items<R> {
     slots: Vec<Option<Box<Item<R>>>>,
     /// Those that went with their store before they were settled.
-    closed: BTreeSet<ItemId>,
+    closed: Set<ItemId>,
 }
 
 impl<R> Items<R> {
     pub(super) const fn new() -> Self {
-        Self { slots: Vec::new(), closed: BTreeSet::new() }
+        Self { slots: Vec::new(), closed: Set::new() }
     }
 
     pub(super) fn get(&self, id: ItemId) -> Option<&Item<R>> {

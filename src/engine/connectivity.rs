@@ -3,13 +3,12 @@
 //! Owns lanes, troubles and waits of one origin, and the queue of what is to be asked there. Decides nothing about the
 //! content of a request. The browser's own idea of being online is only a hint to probe sooner.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::{
     backoff::Random,
     config::{BACKOFF_CAP, BLOCKED_AFTER, MAX_REQUESTS, OUTAGE_FREE, OUTAGE_SPACING},
     error::Fault,
     id::{ItemId, Seq, StoreId},
+    sorted::{Map, Set},
     time::Millis,
 };
 
@@ -83,11 +82,11 @@ pub(super) struct Origin {
     busy: usize,
     /// How many of them are probes: one, or a second one that a trouble which is over has left behind.
     probes: usize,
-    ready: BTreeSet<Task>,
-    waiting: BTreeSet<(Millis, Task)>,
-    lost: BTreeSet<(Millis, Task)>,
+    ready: Set<Task>,
+    waiting: Set<(Millis, Task)>,
+    lost: Set<(Millis, Task)>,
     /// The reads that failed and are to be made again.
-    misses: BTreeMap<Task, Misses>,
+    misses: Map<Task, Misses>,
 }
 
 impl Origin {
@@ -99,10 +98,10 @@ impl Origin {
             wait_until: None,
             busy: 0,
             probes: 0,
-            ready: BTreeSet::new(),
-            waiting: BTreeSet::new(),
-            lost: BTreeSet::new(),
-            misses: BTreeMap::new(),
+            ready: Set::new(),
+            waiting: Set::new(),
+            lost: Set::new(),
+            misses: Map::new(),
         }
     }
 
@@ -314,7 +313,7 @@ impl Origin {
 
     /// How often a read has failed.
     pub(super) fn misses(&mut self, read: Task) -> &mut Misses {
-        self.misses.entry(read).or_default()
+        self.misses.get_or_insert_with(read, Default::default)
     }
 
     /// A read will not be made again, or has succeeded.

@@ -4,10 +4,10 @@
 
 use super::{
     Engine,
+    connectivity::Task,
     error::{Code, Fault},
     id::{IdempotencyKey, ItemId, Key, StoreId},
     input::Source,
-    connectivity::Task,
     item::{Attempt, AttemptState, Edit, Item, Sync, removed},
     lifecycle::{Action, Coalesced, Settled, coalesce},
     output::Made,

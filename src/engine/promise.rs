@@ -78,7 +78,7 @@ impl<R: Row> Engine<R> {
         if self.items.get(id).is_some_and(|item| !self.is_open(item.store)) {
             self.out.settled.push((token, Err(closed())));
         } else {
-            self.waiters.entry(id).or_default().push(Waiter { token, until });
+            self.waiters.get_or_insert_with(id, Default::default).push(Waiter { token, until });
         }
     }
 
@@ -149,7 +149,7 @@ impl<R: Row> Engine<R> {
             Until::Stored(_) => Waiter { until: Until::Stored(version), ..waiter },
             Until::Synced(_) | Until::Ready => waiter,
         });
-        self.waiters.entry(to).or_default().extend(moved);
+        self.waiters.get_or_insert_with(to, Default::default).extend(moved);
         // Both have the one key.
         self.settle_ready(to);
     }

@@ -229,16 +229,11 @@ impl<R: Row> Engine<R> {
 
     /// Takes away what a complete answer does not list, unless there is something to say about it.
     fn remove_missing(&mut self, store: StoreId, asked: Instant) {
-        let missing: Vec<ItemId> = self.stores[store]
-            .by_remote
-            .values()
-            .copied()
-            .filter(|id| {
-                self.items.get(*id).is_some_and(|item| {
-                    item.sync.is_none() && !item.awaited && item.heard < asked && item.touched < asked
-                })
-            })
-            .collect();
+        let is_missing = |item: &super::item::Item<R>| {
+            let settled = item.store == store && item.remote_key.is_some() && item.sync.is_none() && !item.awaited;
+            settled && item.heard < asked && item.touched < asked
+        };
+        let missing: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_missing(item)).map(|(id, _)| id).collect();
         for id in missing {
             self.forget(id);
         }

@@ -3,8 +3,6 @@
 //! One batch is one transaction over all items that changed in a turn. An edit is released to the server only by the
 //! batch that holds it (write-ahead).
 
-use std::collections::BTreeMap;
-
 use super::{
     Engine,
     config::{BACKOFF_CAP, BATCH_TRIES},
@@ -14,6 +12,7 @@ use super::{
     item::Item,
     output::{Command, Write},
     row::Row,
+    sorted::{Map, Set},
     store::closed,
     time::Millis,
 };
@@ -84,26 +83,26 @@ impl<R: Row> Engine<R> {
 
     /// Turns everything that is to be written into one batch for each client storage.
     pub(super) fn persist(&mut self) {
-        let mut writes: BTreeMap<StorageId, (Batch, Vec<Write<R>>)> = BTreeMap::new();
+        let mut writes: Map<StorageId, (Batch, Vec<Write<R>>)> = Map::new();
         let mut later = Vec::new();
         for erasure in std::mem::take(&mut self.erased) {
             match self.open_storage(erasure.store) {
                 Access::Open(storage) => {
-                    let (batch, list) = writes.entry(storage).or_insert_with(|| (Batch::new(storage), Vec::new()));
+                    let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
                     list.push(Write::Erase(erasure.store, erasure.key.clone()));
                     batch.erased.push(erasure);
                 }
-                Access::Later => later.push(erasure),
-                Access::Never => {}
+                // Never written, but known: whoever asks whether the removal is stored is told that it is not.
+                Access::Later | Access::Never => later.push(erasure),
             }
         }
         self.erased = later;
-        let mut waiting = std::collections::BTreeSet::new();
+        let mut waiting = Set::new();
         for id in std::mem::take(&mut self.dirty) {
             let Some(store) = self.items.get(id).map(|item| item.store) else { continue };
             match self.open_storage(store) {
                 Access::Open(storage) => {
-                    let (batch, list) = writes.entry(storage).or_insert_with(|| (Batch::new(storage), Vec::new()));
+                    let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
                     if let Some(item) = self.items.get(id) {
                         batch.items.push((id, item.version));
                         list.push(item.write());
@@ -169,7 +168,7 @@ impl<R: Row> Engine<R> {
     fn not_committed(&mut self, batch: Batch, failure: &StorageFailure) {
         let again = matches!(failure, StorageFailure::Aborted(_));
         let now = self.now;
-        let storage = self.storages.entry(batch.storage).or_default();
+        let storage = self.storages.get_or_insert_with(batch.storage, Default::default);
         storage.tries += 1;
         let failed = !again || storage.tries > BATCH_TRIES;
         if failed {

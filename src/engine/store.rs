@@ -1,17 +1,17 @@
 //! One store: how it is opened, loaded, paused, flushed and closed.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::{
     Engine,
     connectivity::{Connection, Origin, Task},
     error::{Code, Fault, StorageFailure},
     id::{ItemId, Key, StorageId, StoreId, Token},
+    index::Index,
     input::{Record, StoreOptions},
     item::{AttemptState, Item, Sync},
     lifecycle::{Action, Settled},
     output::{Command, Made},
     row::{FieldSet, Row},
+    sorted::Set,
     storage::Storage,
     time::Instant,
 };
@@ -26,10 +26,10 @@ pub(super) struct Store {
     pub(super) fields: FieldSet,
     pub(super) patches: bool,
     pub(super) numeric_storage_key: bool,
-    pub(super) by_remote: BTreeMap<Key, ItemId>,
-    pub(super) by_storage: BTreeMap<Key, ItemId>,
+    pub(super) by_remote: Index,
+    pub(super) by_storage: Index,
     /// Items with something to say to the server.
-    pub(super) unsynced: BTreeSet<ItemId>,
+    pub(super) unsynced: Set<ItemId>,
     /// Keys whose deletion the server took, and when: an answer that was asked for before does not bring them back.
     pub(super) buried: Vec<(Key, Instant)>,
     pub(super) phase: Phase,
@@ -73,7 +73,7 @@ impl<R: Row> Engine<R> {
         }
         let origin = options.origin.map(|name| self.origin(name));
         if let Some(storage) = options.storage {
-            self.storages.entry(storage).or_insert_with(Storage::default);
+            self.storages.get_or_insert_with(storage, Storage::default);
         }
         let id = self.stores.insert(Store {
             name: options.name,
@@ -82,9 +82,9 @@ impl<R: Row> Engine<R> {
             fields: FieldSet::first(options.fields),
             patches: options.patches,
             numeric_storage_key: options.numeric_storage_key,
-            by_remote: BTreeMap::new(),
-            by_storage: BTreeMap::new(),
-            unsynced: BTreeSet::new(),
+            by_remote: Index::default(),
+            by_storage: Index::default(),
+            unsynced: Set::new(),
             buried: Vec::new(),
             phase: if options.storage.is_some() { Phase::Loading } else { Phase::Open },
             asked: origin.is_none(),
@@ -135,7 +135,7 @@ impl<R: Row> Engine<R> {
             }
             Err(failure) => {
                 if let Some(id) = self.stores[store].storage {
-                    let storage = self.storages.entry(id).or_default();
+                    let storage = self.storages.get_or_insert_with(id, Default::default);
                     storage.failure = Some(failure.fault());
                     storage.given_up = true;
                     self.degrade(id);

@@ -447,7 +447,8 @@ fn map_answer<T>(answer: Answer<JsValue>, read: impl FnOnce(JsValue) -> Option<T
 /// A storage key as the record holds it.
 pub fn storage_key(key: &Key) -> JsValue {
     if key.numeric {
-        key.text().parse::<f64>().map_or_else(|_| key.text().into(), JsValue::from_f64)
+        // JavaScript reads numbers: the tables for it in Rust are 10 kB that cannot be compressed.
+        js_sys::parse_float(key.text()).into()
     } else {
         key.text().into()
     }

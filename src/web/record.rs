@@ -4,7 +4,6 @@
 //! given another meaning.
 
 use js_sys::{Array, Reflect};
-use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
 use super::row::{JsRow, Shape, key_of, split, words};
@@ -54,7 +53,7 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = unpackAll)]
     fn unpack_all(shape: &JsValue, records: &Array) -> Result<Unpacked, JsValue>;
     #[wasm_bindgen(js_name = fieldWords)]
-    fn field_words(shape: &JsValue, names: Vec<String>) -> Vec<u32>;
+    fn field_words(shape: &JsValue, names: &Array) -> Vec<u32>;
     #[wasm_bindgen(js_name = unpackRow)]
     fn unpack_row(shape: &JsValue, object: &JsValue) -> JsValue;
 
@@ -69,24 +68,6 @@ extern "C" {
     fn remote_keys(this: &Unpacked) -> String;
     #[wasm_bindgen(method, getter)]
     fn problems(this: &Unpacked) -> u32;
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StoredEdit {
-    action: String,
-    first: u64,
-    last: u64,
-    key: String,
-    fields: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct StoredFault {
-    code: String,
-    message: String,
-    status: Option<u16>,
-    body: Option<String>,
 }
 
 /// The objects to store for items, in one crossing but for those that are neither settled nor simply new.
@@ -217,6 +198,20 @@ fn get(object: &JsValue, name: &str) -> Option<JsValue> {
     Reflect::get(object, &name.into()).ok().filter(|value| !value.is_undefined())
 }
 
+fn text(object: &JsValue, name: &str) -> Option<String> {
+    get(object, name)?.as_string()
+}
+
+/// A count, as it was stored.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is not a count becomes none")]
+fn number(object: &JsValue, name: &str) -> Option<u64> {
+    get(object, name)?.as_f64().filter(|number| *number >= 0.0).map(|number| number as u64)
+}
+
+fn list(object: &JsValue, name: &str) -> Option<Array> {
+    get(object, name)?.dyn_into().ok()
+}
+
 fn read_sync(shape: Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
     let settled = match get(stored, "settled")?.as_string()?.as_str() {
         "new" => Settled::New,
@@ -225,44 +220,42 @@ fn read_sync(shape: Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
     };
     let mut sync = Sync::new(settled);
     if let Some(pending) = get(stored, "pending") {
-        sync.pending = Some(read_edit(shape, pending)?);
+        sync.pending = Some(read_edit(shape, &pending)?);
     }
     if let Some(in_flight) = get(stored, "inFlight") {
         sync.in_flight = Some(read_attempt(shape, &in_flight)?);
     }
     if let Some(base) = get(stored, "base") {
-        let names = serde_wasm_bindgen::from_value(get(stored, "baseFields")?).ok()?;
-        sync.base_fields = words(&field_words(shape.js(), names), 0);
+        sync.base_fields = words(&field_words(shape.js(), &list(stored, "baseFields")?), 0);
         sync.base = Some(shape.row(unpack_row(shape.js(), &base)));
     }
     (sync.pending.is_some() || sync.in_flight.is_some()).then_some(sync)
 }
 
-fn read_edit(shape: Shape, stored: JsValue) -> Option<Edit> {
-    let stored: StoredEdit = serde_wasm_bindgen::from_value(stored).ok()?;
-    let action = Action::from_name(&stored.action)?;
+fn read_edit(shape: Shape, stored: &JsValue) -> Option<Edit> {
+    let action = Action::from_name(&text(stored, "action")?)?;
     let fields = match action {
         Action::Create => FieldSet::first(shape.fields()),
-        Action::Update => words(&field_words(shape.js(), stored.fields.unwrap_or_default()), 0),
+        Action::Update => words(&field_words(shape.js(), &list(stored, "fields").unwrap_or_default()), 0),
         Action::Delete => FieldSet::NONE,
     };
-    let key = IdempotencyKey::parse(&stored.key)?;
-    Some(Edit { action, fields, first: Seq(stored.first), last: Seq(stored.last), key })
+    let key = IdempotencyKey::parse(&text(stored, "key")?)?;
+    Some(Edit { action, fields, first: Seq(number(stored, "first")?), last: Seq(number(stored, "last")?), key })
+}
+
+fn read_fault(stored: &JsValue) -> Option<Fault> {
+    let code = Code::from_name(&text(stored, "code")?).unwrap_or(Code::Rejected);
+    let status = number(stored, "status").and_then(|status| u16::try_from(status).ok());
+    Some(Fault { code, message: text(stored, "message")?, status, body: text(stored, "body") })
 }
 
 fn read_attempt(shape: Shape, stored: &JsValue) -> Option<Attempt<JsRow>> {
     let state = match get(stored, "parked") {
-        Some(parked) => {
-            let parked: StoredFault = serde_wasm_bindgen::from_value(parked).ok()?;
-            let code = Code::from_name(&parked.code).unwrap_or(Code::Rejected);
-            AttemptState::Parked(Fault { code, message: parked.message, status: parked.status, body: parked.body })
-        }
+        Some(parked) => AttemptState::Parked(read_fault(&parked)?),
         None => AttemptState::Ready,
     };
-    let attempts = get(stored, "attempts")?.as_f64()?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
-    let attempts = attempts as u32;
+    let attempts = u32::try_from(number(stored, "attempts")?).ok()?;
     let frozen = get(stored, "frozen").map(|frozen| shape.row(unpack_row(shape.js(), &frozen)));
-    let edit = read_edit(shape, stored.clone())?;
+    let edit = read_edit(shape, stored)?;
     Some(Attempt { edit, attempts, frozen, state, strikes: 0, lost: false })
 }

@@ -50,7 +50,9 @@ fn before_its_first_attempt_an_edit_coalesces_as_the_table_says() {
         let (mut page, item) = unsent(before);
         let result = match new {
             Action::Create | Action::Update => page.tries_update(item, &[(1, 3)]),
-            Action::Delete => page.tries(Input::Remove { item, source: concordia::engine::input::Source::State }).map(drop),
+            Action::Delete => {
+                page.tries(Input::Remove { item, source: concordia::engine::input::Source::State }).map(drop)
+            }
         };
         page.end_turn();
         let actions: Vec<Action> = page.pending().iter().map(|edit| edit.action).collect();
@@ -60,7 +62,9 @@ fn before_its_first_attempt_an_edit_coalesces_as_the_table_says() {
                 assert_eq!(actions, [], "{before:?} {new:?}");
                 assert!(page.disk.is_empty(), "{:?}", page.disk);
             }
-            Coalesced::Refused => assert_eq!(result.map_err(|fault| fault.code), Err(Code::Removed), "{before:?} {new:?}"),
+            Coalesced::Refused => {
+                assert_eq!(result.map_err(|fault| fault.code), Err(Code::Removed), "{before:?} {new:?}")
+            }
         }
     }
 }

@@ -92,7 +92,8 @@ fn sending(action: Action) -> (Page, ItemId) {
 
 /// Checks that `effect` is what became of the edit that was sent with `key`.
 fn check(mut page: Page, item: ItemId, key: IdempotencyKey, effect: Effect, about: &str) {
-    let state = page.pending().first().map(|edit| (edit.state, edit.attempts, edit.reason.clone().map(|fault| fault.code)));
+    let state =
+        page.pending().first().map(|edit| (edit.state, edit.attempts, edit.reason.clone().map(|fault| fault.code)));
     let connection = page.status().connection;
     if effect == Effect::Taken {
         assert_eq!((state, connection), (None, Connection::Online), "{about}");
@@ -207,7 +208,10 @@ fn a_create_takes_its_key_from_the_location_or_from_the_app() {
     let location = Some("https://api.example/people/a%20b?x=1".to_owned());
     let Answer::Response(response) = empty(201) else { unreachable!() };
     page.answer(item, Answer::Response(concordia::engine::outcome::Response { location, ..response }));
-    assert_eq!(page.engine.row(item).and_then(|row| row.remote_key()).map(|key| key.text().to_owned()), Some("a b".into()));
+    assert_eq!(
+        page.engine.row(item).and_then(|row| row.remote_key()).map(|key| key.text().to_owned()),
+        Some("a b".into())
+    );
     let own = page.create_with(&[(0, 1)], Some("mine"));
     page.answer(own, empty(204));
     assert!(page.engine.is_synced(own));

@@ -21,14 +21,13 @@ use crate::row::{FIELDS, MapRow, deep_record};
 pub enum Asked {
     Write(Request<MapRow>),
     All,
-    One(Key),
+    One,
 }
 
 /// A request under way.
 #[derive(Clone, Debug)]
 pub struct Leaving {
     pub command: CommandId,
-    pub store: StoreId,
     pub what: Asked,
 }
 
@@ -235,7 +234,7 @@ impl Page {
     pub fn writes(&self) -> Vec<Request<MapRow>> {
         let write = |leaving: &Leaving| match &leaving.what {
             Asked::Write(request) => Some(request.clone()),
-            Asked::All | Asked::One(_) => None,
+            Asked::All | Asked::One => None,
         };
         self.network.iter().filter_map(write).collect()
     }
@@ -259,7 +258,7 @@ impl Page {
         }
         let mut loads = Vec::new();
         for command in output.commands {
-            let (command, store, what) = match command {
+            let (command, what) = match command {
                 Command::Load(store) => {
                     loads.push(store);
                     continue;
@@ -268,14 +267,14 @@ impl Page {
                     self.batches.push_back((command, writes.iter().map(deep).collect()));
                     continue;
                 }
-                Command::Send(command, store, request) => {
-                    (command, store, Asked::Write(Request { row: request.row.deep(), ..request }))
+                Command::Send(command, _, request) => {
+                    (command, Asked::Write(Request { row: request.row.deep(), ..request }))
                 }
-                Command::FetchAll(command, store) => (command, store, Asked::All),
-                Command::FetchOne(command, store, key) => (command, store, Asked::One(key)),
+                Command::FetchAll(command, _) => (command, Asked::All),
+                Command::FetchOne(command, ..) => (command, Asked::One),
             };
             self.requests += 1;
-            self.network.push(Leaving { command, store, what });
+            self.network.push(Leaving { command, what });
         }
         for store in loads {
             let records = self.disk.iter().filter(|((of, _), _)| *of == store.0).map(|(_, record)| deep_record(record));
@@ -338,7 +337,7 @@ impl Page {
         match &leaving.what {
             Asked::Write(_) => self.does(Input::Answered(leaving.command, failure.answer())),
             Asked::All => self.does(Input::Fetched(leaving.command, failure.answer())),
-            Asked::One(_) => self.does(Input::FetchedOne(leaving.command, failure.answer())),
+            Asked::One => self.does(Input::FetchedOne(leaving.command, failure.answer())),
         };
     }
 
@@ -354,7 +353,7 @@ impl Page {
     }
 
     pub fn answer_one(&mut self, answer: Answer<RemoteRow<MapRow>>) {
-        let leaving = self.take(|asked| matches!(asked, Asked::One(_)));
+        let leaving = self.take(|asked| matches!(asked, Asked::One));
         self.does(Input::FetchedOne(leaving.command, answer));
     }
 

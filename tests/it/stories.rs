@@ -1,1 +1,733 @@
+//! Scenarios, told from the page's side.
 
+use concordia::engine::{
+    Connection,
+    error::{Code, StorageFailure},
+    input::{Input, Rows, Source, StoreOptions},
+    lifecycle::Action,
+    time::Millis,
+};
+
+use crate::page::{Asked, Failure, Page, empty, json, options, remote};
+
+fn without_storage() -> StoreOptions {
+    StoreOptions { storage: None, ..options() }
+}
+
+// Order and write-ahead.
+
+#[test]
+fn requests_of_one_item_leave_in_the_order_of_its_edits_and_one_at_a_time() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    let mut seen = Vec::new();
+    for value in 2..6 {
+        page.update(item, &[(0, value)]);
+        seen.push(page.write().row.get(0));
+        page.accept(item, "a");
+    }
+    page.remove(item);
+    seen.push(page.write().row.get(0));
+    page.accept(item, "a");
+    assert_eq!(page.write().action, Action::Delete);
+    assert_eq!(seen, [Some(1), Some(2), Some(3), Some(4), Some(5)]);
+}
+
+#[test]
+fn nothing_leaves_before_its_edit_is_committed() {
+    let mut page = Page::open();
+    page.slow_disk = true;
+    let item = page.create(&[(0, 1)]);
+    let stored = page.once_stored(item);
+    assert!(page.network.is_empty() && page.outcome(stored).is_none());
+    assert_eq!(page.batches.len(), 1, "one turn is one batch");
+    page.commit();
+    assert_eq!(page.outcome(stored), Some(Ok(())));
+    assert_eq!(page.write().item, item);
+}
+
+#[test]
+fn a_batch_that_was_aborted_is_written_again_before_anything_leaves() {
+    let mut page = Page::open();
+    page.slow_disk = true;
+    let item = page.create(&[(0, 1)]);
+    for _ in 0..3 {
+        page.abort(StorageFailure::Aborted("test".into()));
+        assert!(page.network.is_empty() && page.status().durable);
+    }
+    page.commit();
+    assert_eq!(page.write().item, item);
+}
+
+#[test]
+fn what_cannot_be_stored_is_said_and_sent_all_the_same() {
+    let failures =
+        [StorageFailure::Quota, StorageFailure::Refused("private mode".into()), StorageFailure::NewerVersion];
+    for failure in failures {
+        let mut page = Page::open();
+        page.slow_disk = true;
+        let item = page.create(&[(0, 1)]);
+        let stored = page.once_stored(item);
+        page.abort(failure.clone());
+        assert_eq!(page.outcome(stored), Some(Err(failure.fault().code)));
+        assert_eq!(page.write().item, item);
+        assert!(!page.status().durable && !page.engine.is_stored(item));
+        let again = page.once_stored(item);
+        assert_eq!(page.outcome(again), Some(Err(failure.fault().code)));
+    }
+}
+
+#[test]
+fn when_there_is_room_again_everything_that_waited_is_written() {
+    let mut page = Page::open();
+    page.slow_disk = true;
+    let item = page.create(&[(0, 1)]);
+    page.abort(StorageFailure::Quota);
+    page.accept(item, "a");
+    assert!(page.batches.is_empty(), "it is not tried at once");
+    while page.batches.is_empty() {
+        assert!(page.wake());
+    }
+    page.commit();
+    assert!(page.status().durable && page.engine.is_stored(item));
+    assert!(page.disk.values().all(|record| record.remote_key.is_some() && record.sync.is_none()));
+}
+
+#[test]
+fn without_client_storage_edits_are_sent_at_once() {
+    let mut page = Page::start(without_storage());
+    page.answer_all(&[]);
+    let item = page.create(&[(0, 1)]);
+    assert_eq!(page.write().item, item);
+    assert!(!page.status().durable && page.engine.is_stored(item));
+}
+
+// Restarts.
+
+#[test]
+fn an_attempt_in_flight_at_a_crash_is_sent_again_with_the_same_key_and_payload() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    let first = page.write();
+    page.update(item, &[(0, 2)]);
+    let mut page = page.restart();
+    assert_eq!(page.value(page.items()[0], 0), Some(2), "the stored edit shows at once");
+    let again = page.write();
+    assert_eq!((again.idempotency_key, again.row.get(0)), (first.idempotency_key, Some(1)));
+    let item = page.items()[0];
+    page.accept(item, "a");
+    assert_eq!(page.write().row.get(0), Some(2));
+}
+
+#[test]
+fn a_removed_item_stays_away_over_a_restart_until_the_server_has_deleted_it() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.remove(item);
+    page.answer(item, Failure::Unreachable.answer());
+    let mut page = page.restart();
+    assert_eq!(page.items(), []);
+    page.answer_all(&[("a", &[(0, 1)])]);
+    assert_eq!(page.items(), [], "a fetch does not bring it back");
+    let tombstone = page.write();
+    assert_eq!(tombstone.action, Action::Delete);
+    page.answer(tombstone.item, empty(204));
+    assert!(page.disk.is_empty());
+}
+
+#[test]
+fn a_parked_edit_is_parked_after_a_restart_with_its_reason() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, empty(422));
+    let mut page = page.restart();
+    page.answer_all(&[]);
+    let item = page.items()[0];
+    assert_eq!(page.engine.parked(item).and_then(|fault| fault.status), Some(422));
+    assert!(page.writes().is_empty());
+    page.does(Input::Retry(item));
+    page.accept(item, "a");
+    assert_eq!(page.pending(), []);
+}
+
+#[test]
+fn the_edits_of_an_item_that_is_awaited_survive_a_restart() {
+    let mut page = Page::open();
+    let item = page.find_or_fetch("a");
+    page.update(item, &[(0, 9)]);
+    let stored = page.once_stored(item);
+    assert_eq!(page.outcome(stored), Some(Ok(())));
+    let mut page = page.restart();
+    let item = page.items()[0];
+    assert_eq!(page.value(item, 0), Some(9));
+    assert!(page.writes().is_empty(), "nothing is known of the rest of the row yet");
+    page.answer_one(json(200, remote("a", &[(0, 1), (1, 5)])));
+    assert_eq!((page.value(item, 0), page.value(item, 1)), (Some(9), Some(5)));
+    assert_eq!(page.write().fields.iter().collect::<Vec<_>>(), [0]);
+}
+
+#[test]
+fn of_two_records_of_one_row_the_first_stands_and_takes_over_the_edits_of_the_second() {
+    let mut page = Page::open();
+    page.settled_item("a", &[(0, 1), (1, 1)]);
+    let copy = page.disk.values().next().map(crate::row::deep_record);
+    page.does(Input::Pause(page.store));
+    let item = page.items()[0];
+    page.update(item, &[(1, 8)]);
+    let mut first = copy.unwrap_or_else(|| panic!("nothing is stored"));
+    first.storage_key = concordia::engine::id::Key::new("0", false);
+    page.disk.insert((0, first.storage_key.clone()), first);
+    let page = page.restart();
+    assert_eq!(page.items().len(), 1);
+    assert_eq!(page.value(page.items()[0], 1), Some(8));
+    assert_eq!(page.disk.len(), 1, "the second record is erased with the write of the first");
+    assert_eq!(page.write().row.get(1), Some(8));
+}
+
+// Offline.
+
+#[test]
+fn offline_one_request_at_a_time_probes_and_everything_goes_when_the_server_is_back() {
+    let mut page = Page::open();
+    let items: Vec<_> = (0..5).map(|value| page.create(&[(0, value)])).collect();
+    for item in &items {
+        page.answer(*item, Failure::Unreachable.answer());
+    }
+    assert_eq!(page.status().connection, Connection::Offline);
+    for _ in 0..4 {
+        assert!(page.network.is_empty() && page.wake());
+        assert_eq!(page.network.len(), 1, "one probe at a time");
+        let probe = page.network[0].clone();
+        page.answer_any(&probe, &Failure::Unreachable);
+    }
+    assert!(page.wake());
+    let probe = page.write();
+    page.accept(probe.item, "x");
+    assert_eq!(page.status().connection, Connection::Online);
+    assert_eq!(page.writes().len(), 4, "the others at once");
+}
+
+#[test]
+fn the_browser_may_hint_that_the_network_is_back_but_not_more_often_than_an_outage_may_cost() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, Failure::Unreachable.answer());
+    let began = page.requests;
+    for _ in 0..1_000 {
+        page.does(Input::NetworkHinted);
+        if let Some(probe) = page.network.first().cloned() {
+            page.answer_any(&probe, &Failure::Unreachable);
+        }
+    }
+    assert!(page.requests > began, "a hint probes at once");
+    assert!(page.requests - began <= 10, "{} requests in no time", page.requests - began);
+}
+
+/// Whatever happens, the server is left alone while it cannot answer.
+fn requests_in_an_outage(failure: &Failure, hinted: bool, seconds: u64) -> usize {
+    let mut page = Page::open();
+    let before = page.requests;
+    for value in 0..40 {
+        page.create(&[(0, value)]);
+    }
+    let end = page.now.after(Millis(seconds * 1_000));
+    while page.now < end {
+        for leaving in page.network.clone() {
+            page.answer_any(&leaving, failure);
+        }
+        if hinted {
+            page.does(Input::NetworkHinted);
+            page.flush();
+        }
+        if page.network.is_empty() {
+            let hint = page.now.after(Millis(700));
+            page.now = page.wake_at.unwrap_or(end).min(if hinted { hint } else { end });
+            page.does(Input::Woken);
+        }
+    }
+    page.requests - before
+}
+
+#[test]
+fn an_outage_of_t_seconds_costs_at_most_ten_requests_and_one_every_five_seconds() {
+    let outages = [Failure::Unreachable, Failure::Foreign, Failure::Status(511, None), Failure::Status(503, None)];
+    for failure in outages {
+        for seconds in [1, 10, 60, 600, 7_200] {
+            for hinted in [false, true] {
+                let requests = requests_in_an_outage(&failure, hinted, seconds);
+                let allowed = 10 + seconds / 5;
+                assert!(requests as u64 <= allowed, "{failure:?} {seconds} s, hinted {hinted}: {requests}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_asks_to_wait_is_not_asked_before() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, Failure::Status(503, Some("600")).answer());
+    let (asked, began) = (page.requests, page.now);
+    page.create(&[(0, 2)]);
+    page.flush();
+    page.does(Input::NetworkHinted);
+    let fetch = page.fetch();
+    assert_eq!(page.outcome(fetch), Some(Err(Code::Server)));
+    while page.requests == asked {
+        assert!(page.wake());
+    }
+    assert_eq!(page.now.since(began), Millis(600_000));
+}
+
+#[test]
+fn while_the_server_wants_credentials_everything_is_kept_and_then_sent_with_the_same_keys() {
+    let mut page = Page::open();
+    let (one, two) = (page.create(&[(0, 1)]), page.create(&[(0, 2)]));
+    let keys: Vec<_> = page.writes().iter().map(|request| request.idempotency_key).collect();
+    page.answer(one, empty(401));
+    page.answer(two, empty(401));
+    let fetch = page.fetch();
+    assert_eq!(page.outcome(fetch), Some(Err(Code::Unauthorized)));
+    assert!(page.network.is_empty() && page.wake_at.is_none());
+    page.does(Input::Resume(page.store));
+    let again: Vec<_> = page.writes().iter().map(|request| request.idempotency_key).collect();
+    assert_eq!(again, keys);
+}
+
+// Isolation.
+
+#[test]
+fn one_item_that_always_fails_delays_no_other() {
+    let failures = [
+        Failure::Status(422, None),
+        Failure::Status(500, None),
+        Failure::Status(503, None),
+        Failure::Status(408, None),
+        Failure::TimedOut,
+        Failure::Unreachable,
+        Failure::Foreign,
+    ];
+    for failure in failures {
+        let mut page = Page::open();
+        let bad = page.create(&[(0, 0)]);
+        let mut taken = 0;
+        let began = page.now;
+        for value in 1..200 {
+            let good = page.create(&[(0, value)]);
+            while !page.engine.is_synced(good) {
+                match page.network.first().cloned() {
+                    Some(leaving) if matches!(&leaving.what, Asked::Write(request) if request.item == bad) => {
+                        page.answer_any(&leaving, &failure);
+                    }
+                    Some(_) => page.accept(good, &format!("k{value}")),
+                    None => assert!(page.wake(), "{failure:?}: {value} is never sent"),
+                }
+            }
+            taken += 1;
+        }
+        assert_eq!(taken, 199);
+        let spent = page.now.since(began);
+        assert!(spent < Millis(30_000), "{failure:?}: the others took {spent:?}");
+    }
+}
+
+#[test]
+fn a_collection_that_cannot_be_read_delays_no_edit() {
+    for failure in [Failure::Status(500, None), Failure::Unreachable, Failure::Status(503, None)] {
+        let mut page = Page::start(options());
+        let began = page.now;
+        for value in 0..100 {
+            let item = page.create(&[(0, value)]);
+            while !page.engine.is_synced(item) {
+                match page.network.first().cloned() {
+                    Some(leaving) if matches!(leaving.what, Asked::All) => page.answer_any(&leaving, &failure),
+                    Some(_) => page.accept(item, &format!("k{value}")),
+                    None => assert!(page.wake(), "{failure:?}"),
+                }
+            }
+        }
+        let spent = page.now.since(began);
+        assert!(spent < Millis(30_000), "{failure:?}: the edits took {spent:?}");
+    }
+}
+
+// Answers that come late.
+
+#[test]
+fn a_late_fetch_takes_back_no_field() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1), (1, 1)]);
+    page.fetch();
+    page.update(item, &[(0, 2)]);
+    page.accept(item, "a");
+    page.answer_all(&[("a", &[(0, 1), (1, 1)])]);
+    assert_eq!(page.value(item, 0), Some(2));
+    page.fetch();
+    page.answer_all(&[("a", &[(0, 2), (1, 7)])]);
+    assert_eq!((page.value(item, 0), page.value(item, 1)), (Some(2), Some(7)));
+}
+
+#[test]
+fn a_field_with_an_edit_keeps_it_and_the_others_take_what_the_server_says() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1), (1, 1)]);
+    page.update(item, &[(0, 2)]);
+    page.fetch();
+    page.answer_all(&[("a", &[(0, 5), (1, 6)])]);
+    assert_eq!((page.value(item, 0), page.value(item, 1)), (Some(2), Some(6)));
+    page.answer(item, empty(422));
+    page.does(Input::Discard(item));
+    assert_eq!(page.value(item, 0), Some(5), "given up, it goes back to the server's newest");
+}
+
+#[test]
+fn a_late_fetch_brings_back_no_item_that_went() {
+    let mut page = Page::open();
+    let (deleted, elsewhere) = (page.settled_item("a", &[(0, 1)]), page.settled_item("b", &[(0, 1)]));
+    page.fetch();
+    page.remove(deleted);
+    page.answer(deleted, empty(204));
+    page.does(Input::Remove { item: elsewhere, source: Source::Transporter });
+    page.answer_all(&[("a", &[(0, 1)]), ("b", &[(0, 1)])]);
+    assert_eq!(page.items(), []);
+}
+
+#[test]
+fn the_collection_is_read_by_one_request_at_a_time() {
+    let mut page = Page::open();
+    let (first, second) = (page.fetch(), page.fetch());
+    assert_eq!(page.network.len(), 1, "of two answers nobody could tell which is the newer state");
+    page.answer_all(&[]);
+    assert_eq!((page.outcome(first), page.outcome(second)), (Some(Ok(())), None));
+    page.answer_all(&[]);
+    assert_eq!(page.outcome(second), Some(Ok(())));
+}
+
+#[test]
+fn an_empty_answer_removes_only_settled_items_and_only_if_it_is_complete() {
+    let mut page = Page::open();
+    let settled = page.settled_item("a", &[(0, 1)]);
+    let edited = page.settled_item("b", &[(0, 1)]);
+    page.update(edited, &[(0, 2)]);
+    let created = page.create(&[(0, 3)]);
+    page.fetch();
+    page.answer_read(json(200, Rows { rows: Vec::new(), complete: false, problem: None }));
+    assert_eq!(page.items(), [settled, edited, created]);
+    page.fetch();
+    page.answer_all(&[]);
+    assert_eq!(page.items(), [edited, created]);
+}
+
+#[test]
+fn the_row_of_a_create_that_a_fetch_brings_first_is_not_seen_twice() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.fetch();
+    page.answer_all(&[("a", &[(0, 1)]), ("b", &[(0, 2)])]);
+    assert_eq!(page.items().len(), 2, "the created one and the foreign one");
+    page.accept(item, "a");
+    assert_eq!(page.engine.find_by_remote_key(page.store, &concordia::engine::id::Key::new("a", false)), Some(item));
+}
+
+#[test]
+fn a_twin_whose_row_looked_different_is_absorbed_with_its_edits() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.update(item, &[(1, 5)]);
+    page.fetch();
+    // The server writes a field of its own.
+    page.answer_all(&[("a", &[(0, 1), (3, 9)])]);
+    let twin = page.items()[1];
+    page.update(twin, &[(2, 6)]);
+    let on_its_way = page.writes().into_iter().find(|request| request.item == twin);
+    let synced = page.once_synced(twin);
+    page.answer(item, json(201, remote("a", &[(0, 1), (3, 9)])));
+    assert_eq!(page.items(), [item]);
+    assert_eq!([1, 2, 3].map(|field| page.value(item, field)), [Some(5), Some(6), Some(9)]);
+    assert_eq!(page.outcome(synced), None, "its promises wait on");
+    let Some(request) = on_its_way else { panic!("the twin's edit was not sent") };
+    assert!(page.network.iter().any(
+        |leaving| matches!(&leaving.what, Asked::Write(other) if other.idempotency_key == request.idempotency_key)
+    ));
+    let leaving =
+        page.network.iter().find(|leaving| matches!(leaving.what, Asked::Write(_))).map(|leaving| leaving.command);
+    let Some(command) = leaving else { panic!("nothing is on its way") };
+    page.network.clear();
+    page.does(Input::Answered(command, json(200, remote("a", &[(0, 1), (2, 6), (3, 9)]))));
+    assert_eq!(page.outcome(synced), Some(Ok(())));
+    assert_eq!(page.write().row.get(1), Some(5), "then what was edited on the created one");
+}
+
+#[test]
+fn a_create_that_met_its_own_row_is_deleted_there_when_the_app_removes_it() {
+    let mut page = Page::open();
+    let item = page.create_with(&[(0, 1)], Some("mine"));
+    page.answer(item, Failure::TimedOut.answer());
+    while page.writes().is_empty() {
+        assert!(page.wake());
+    }
+    page.answer(item, empty(409));
+    page.remove(item);
+    let delete = page.write();
+    assert_eq!((delete.action, delete.key.map(|key| key.text().to_owned())), (Action::Delete, Some("mine".into())));
+}
+
+#[test]
+fn an_item_that_is_awaited_can_be_removed_by_its_key() {
+    let mut page = Page::open();
+    let item = page.find_or_fetch("a");
+    page.remove(item);
+    assert_eq!((page.items().len(), page.write().action), (0, Action::Delete));
+    page.answer(item, empty(403));
+    page.does(Input::Discard(item));
+    assert_eq!(page.items(), [item], "given up, it is awaited again");
+    page.answer_one(json(200, remote("a", &[(0, 1)])));
+    page.answer_one(json(200, remote("a", &[(0, 1)])));
+    assert_eq!((page.value(item, 0), page.engine.is_synced(item)), (Some(1), true));
+}
+
+// Giving up.
+
+#[test]
+fn discard_goes_back_to_what_was_sent_and_what_was_not_sent_for_sure_is_given_up() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    page.remove(item);
+    let synced = page.once_synced(item);
+    page.does(Input::Discard(item));
+    assert_eq!((page.items(), page.value(item, 0)), (vec![item], Some(1)));
+    assert_eq!(page.outcome(synced), Some(Err(Code::Discarded)));
+    page.accept(item, "a");
+    assert!(page.engine.is_synced(item));
+}
+
+#[test]
+fn a_create_that_was_refused_and_is_removed_leaves_nothing_behind() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, empty(422));
+    page.remove(item);
+    assert_eq!((page.items().len(), page.pending().len(), page.disk.len(), page.writes().len()), (0, 0, 0, 0));
+}
+
+#[test]
+fn what_was_deleted_elsewhere_is_made_again_by_retry_and_let_go_by_discard() {
+    for retried in [true, false] {
+        let mut page = Page::open();
+        let item = page.settled_item("a", &[(0, 1), (1, 1)]);
+        page.update(item, &[(0, 2)]);
+        page.answer(item, empty(404));
+        assert_eq!(page.engine.parked(item).map(|fault| fault.code), Some(Code::GoneRemotely));
+        if retried {
+            page.does(Input::Retry(item));
+            let create = page.write();
+            assert_eq!((create.action, create.row.get(0), create.row.get(1)), (Action::Create, Some(2), Some(1)));
+        } else {
+            page.does(Input::Discard(item));
+            assert_eq!((page.items().len(), page.disk.len()), (0, 0));
+        }
+    }
+}
+
+// Promises.
+
+#[test]
+fn a_removal_is_stored_when_the_record_of_what_was_removed_is_erased() {
+    let mut page = Page::open();
+    page.does(Input::Pause(page.store));
+    let item = page.create(&[(0, 1)]);
+    assert_eq!(page.disk.len(), 1);
+    page.slow_disk = true;
+    page.remove(item);
+    let stored = page.once_stored(item);
+    assert_eq!(page.outcome(stored), None);
+    page.commit();
+    assert_eq!((page.outcome(stored), page.disk.len()), (Some(Ok(())), 0));
+}
+
+#[test]
+fn a_removal_that_cannot_be_stored_is_said_to_be_so() {
+    for failure in [StorageFailure::Quota, StorageFailure::Refused("gone".into())] {
+        let mut page = Page::open();
+        page.does(Input::Pause(page.store));
+        let item = page.create(&[(0, 1)]);
+        page.slow_disk = true;
+        page.remove(item);
+        let before = page.once_stored(item);
+        page.abort(failure.clone());
+        let after = page.once_stored(item);
+        let rejected = Some(Err(failure.fault().code));
+        assert_eq!((page.outcome(before), page.outcome(after)), (rejected, rejected));
+    }
+}
+
+#[test]
+fn closing_settles_every_promise_and_loses_nothing_that_was_queued() {
+    let mut page = Page::start(options());
+    page.slow_disk = true;
+    let item = page.create(&[(0, 1)]);
+    let tokens =
+        [page.once_stored(item), page.once_synced(item), page.once_ready(item), page.once_loaded(), page.fetch()];
+    let flush = page.flush();
+    let closing = page.close();
+    assert_eq!(page.outcome(closing), None, "a write is under way");
+    assert_eq!(page.tries_update(item, &[(0, 2)]).map_err(|fault| fault.code), Err(Code::Closed));
+    page.commit();
+    assert_eq!(page.outcome(closing), Some(Ok(())));
+    assert_eq!(page.outcome(tokens[0]), Some(Ok(())), "it was stored");
+    for token in [tokens[1], tokens[2], tokens[3], tokens[4]] {
+        assert_eq!(page.outcome(token), Some(Err(Code::Closed)), "{token:?}");
+    }
+    assert_eq!(page.outcome(flush), Some(Ok(())));
+    let late = page.once_synced(item);
+    assert_eq!(page.outcome(late), Some(Err(Code::Closed)));
+    assert!(page.writes().is_empty(), "what was stored for it does not leave any more");
+    let page = page.restart();
+    assert_eq!(page.value(page.items()[0], 0), Some(1));
+}
+
+#[test]
+fn closing_does_not_wait_for_a_disk_that_cannot_write() {
+    let mut page = Page::open();
+    page.slow_disk = true;
+    let item = page.create(&[(0, 1)]);
+    page.abort(StorageFailure::Quota);
+    page.accept(item, "a");
+    let closing = page.close();
+    assert_eq!(page.outcome(closing), Some(Ok(())));
+}
+
+#[test]
+fn flush_settles_though_one_item_is_never_taken() {
+    let failures = [
+        Failure::Status(422, None),
+        Failure::Status(500, None),
+        Failure::Status(503, Some("3600")),
+        Failure::Status(401, None),
+        Failure::Unreachable,
+        Failure::TimedOut,
+    ];
+    for failure in failures {
+        let mut page = Page::open();
+        let item = page.create(&[(0, 1)]);
+        page.answer(item, failure.answer());
+        let flush = page.flush();
+        if let Some(leaving) = page.network.first().cloned() {
+            assert_eq!(page.outcome(flush), None, "{failure:?}");
+            page.answer_any(&leaving, &failure);
+        }
+        assert_eq!(page.outcome(flush), Some(Ok(())), "{failure:?}");
+    }
+}
+
+#[test]
+fn flush_waits_until_what_can_be_sent_is_answered() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    let flush = page.flush();
+    page.accept(item, "a");
+    assert_eq!(page.outcome(flush), None);
+    page.accept(item, "a");
+    assert_eq!(page.outcome(flush), Some(Ok(())));
+}
+
+#[test]
+fn a_fetch_that_cannot_be_made_is_rejected_at_once() {
+    let mut page = Page::open();
+    page.does(Input::Pause(page.store));
+    let paused = page.fetch();
+    assert_eq!(page.outcome(paused), Some(Err(Code::Unreachable)));
+    page.does(Input::Resume(page.store));
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, Failure::Unreachable.answer());
+    let before = page.requests;
+    for _ in 0..50 {
+        let offline = page.fetch();
+        if let Some(probe) = page.network.first().cloned() {
+            page.answer_any(&probe, &Failure::Unreachable);
+        }
+        assert_eq!(page.outcome(offline), Some(Err(Code::Unreachable)));
+    }
+    assert!(page.requests - before <= 10, "a fetch probes, but not more often than an outage may cost");
+}
+
+#[test]
+fn a_page_that_starts_offline_is_loaded_from_its_client_storage() {
+    let mut page = Page::open();
+    page.settled_item("a", &[(0, 1)]);
+    let mut page = page.restart();
+    let loaded = page.once_loaded();
+    assert_eq!(page.outcome(loaded), None, "the server is being asked");
+    page.answer_read(Failure::Unreachable.answer());
+    assert_eq!(page.outcome(loaded), Some(Ok(())));
+    assert_eq!(page.items().len(), 1);
+}
+
+#[test]
+fn a_page_that_starts_offline_without_client_storage_says_so() {
+    let mut page = Page::start(without_storage());
+    let loaded = page.once_loaded();
+    page.answer_read(Failure::Unreachable.answer());
+    assert_eq!(page.outcome(loaded), Some(Err(Code::Unreachable)));
+}
+
+#[test]
+fn whoever_waits_for_a_key_is_told_when_there_will_be_none() {
+    let mut page = Page::open();
+    let (parked, removed) = (page.create(&[(0, 1)]), page.create(&[(0, 2)]));
+    let (one, two) = (page.once_ready(parked), page.once_ready(removed));
+    page.answer(parked, empty(422));
+    page.answer(removed, empty(422));
+    page.remove(removed);
+    assert_eq!((page.outcome(one), page.outcome(two)), (Some(Err(Code::Rejected)), Some(Err(Code::Rejected))));
+    let late = page.once_ready(removed);
+    assert_eq!(page.outcome(late), Some(Err(Code::Removed)));
+}
+
+// Refusals.
+
+#[test]
+fn bad_input_is_refused_and_changes_nothing() {
+    let mut page = Page::open();
+    let before = format!("{:?}", page.items());
+    for key in ["", ".", ".."] {
+        let key = concordia::engine::id::Key::new(key, false);
+        let row = crate::row::MapRow::of(&[(0, 1)]);
+        let create =
+            Input::Create { store: page.store, row: row.clone(), key: Some(key.clone()), source: Source::State };
+        assert_eq!(page.tries(create).map_err(|fault| fault.code), Err(Code::UnsafeId));
+        let awaited = Input::Await { store: page.store, row, key };
+        assert_eq!(page.tries(awaited).map_err(|fault| fault.code), Err(Code::UnsafeId));
+    }
+    assert_eq!(page.tries(Input::Open(options())).map_err(|fault| fault.code), Err(Code::Options));
+    assert_eq!((format!("{:?}", page.items()), page.network.len()), (before, 0));
+    page.create_with(&[(0, 1)], Some("a"));
+    let twice = Input::Create {
+        store: page.store,
+        row: crate::row::MapRow::of(&[(0, 1)]),
+        key: Some(concordia::engine::id::Key::new("a", false)),
+        source: Source::State,
+    };
+    assert_eq!(page.tries(twice).map_err(|fault| fault.code), Err(Code::NotAKey));
+}
+
+// Determinism.
+
+#[test]
+fn the_same_seed_and_the_same_inputs_give_the_same_outputs() {
+    let story = || {
+        let mut page = Page::open();
+        let item = page.create(&[(0, 1)]);
+        page.update(item, &[(0, 2)]);
+        page.answer(item, Failure::Unreachable.answer());
+        page.wake();
+        page.wake();
+        let other = page.create(&[(1, 3)]);
+        page.remove(other);
+        page.flush();
+        page.said
+    };
+    assert_eq!(story(), story());
+}
