@@ -4,6 +4,7 @@
 // turn goes to the engine; later ones in the same turn only replace the value, because the record of the turn is
 // written at its end, and nobody who listens is kept waiting for it.
 
+import { Fact, Wish } from "./wasm/concordia.js";
 import { ConcordiaError, toError } from "./error.js";
 import { epoch, nextEpoch } from "./epoch.js";
 import { calling, promise } from "./page.js";
@@ -149,10 +150,10 @@ export function itemClass(store, fields) {
       return this.#removed;
     }
     get stored() {
-      return calling(() => handle.isStored(this.#item));
+      return calling(() => handle.is(Fact.Stored, this.#item));
     }
     get synced() {
-      return calling(() => handle.isSynced(this.#item));
+      return calling(() => handle.is(Fact.Synced, this.#item));
     }
     get error() {
       return toError(calling(() => handle.parked(this.#item)));
@@ -185,25 +186,25 @@ export function itemClass(store, fields) {
     }
 
     fetch() {
-      calling(() => handle.fetchOne(this.#item));
+      calling(() => handle.want(Wish.FetchOne, this.#item, 0));
       return this;
     }
 
     onceStored() {
-      return promise((token) => handle.onceStored(this.#item, token));
+      return promise((token) => handle.want(Wish.OnceStored, this.#item, token));
     }
 
     onceSynced() {
-      return promise((token) => handle.onceSynced(this.#item, token));
+      return promise((token) => handle.want(Wish.OnceSynced, this.#item, token));
     }
 
     onceReadyFor(target) {
       if (!isTransporter(target)) return Promise.resolve();
-      return promise((token) => handle.onceReady(this.#item, token));
+      return promise((token) => handle.want(Wish.OnceReady, this.#item, token));
     }
 
     isReadyFor(target) {
-      return !isTransporter(target) || calling(() => handle.isReady(this.#item));
+      return !isTransporter(target) || calling(() => handle.is(Fact.Ready, this.#item));
     }
 
     subscribe(listener) {

@@ -1,6 +1,6 @@
 // A store as page script uses it: items by their number, listeners, and calls into the engine.
 
-import { StoreHandle } from "./wasm/concordia.js";
+import { Fact, StoreHandle, Wish } from "./wasm/concordia.js";
 import { inClientStorage, fromServer } from "./constants.js";
 import { nextEpoch } from "./epoch.js";
 import { ConcordiaError, readBody, toError } from "./error.js";
@@ -118,7 +118,7 @@ export class Store {
   /** Lets go of removed items of which the engine has nothing more to say. */
   #bury() {
     for (const number of this.#tombstones)
-      if (this.#handle.isSynced(number)) {
+      if (this.#handle.is(Fact.Synced, number)) {
         this.#tombstones.delete(number);
         this.#all.delete(number);
       }
@@ -147,7 +147,7 @@ export class Store {
   }
 
   onceLoaded() {
-    return promise((token) => this.#handle.onceLoaded(token));
+    return promise((token) => this.#handle.want(Wish.OnceLoaded, 0, token));
   }
 
   create(values, source) {
@@ -183,7 +183,7 @@ export class Store {
   }
 
   fetch() {
-    return promise((token) => this.#handle.fetch(token));
+    return promise((token) => this.#handle.want(Wish.Fetch, 0, token));
   }
 
   subscribe(listener) {
@@ -200,8 +200,8 @@ export class Store {
       ...edit,
       item: this.#all.get(item) ?? this.#tombstone(item),
       ...(reason && { reason: { ...reason, ...(reason.body !== undefined && { body: readBody(reason.body) }) } }),
-      retry: () => calling(() => this.#handle.retry(item)),
-      discard: () => calling(() => this.#handle.discard(item)),
+      retry: () => calling(() => this.#handle.want(Wish.Retry, item, 0)),
+      discard: () => calling(() => this.#handle.want(Wish.Discard, item, 0)),
     }));
   }
 
@@ -215,15 +215,15 @@ export class Store {
   }
 
   flush() {
-    return promise((token) => this.#handle.flush(token));
+    return promise((token) => this.#handle.want(Wish.Flush, 0, token));
   }
 
   pause() {
-    calling(() => this.#handle.pause());
+    calling(() => this.#handle.want(Wish.Pause, 0, 0));
   }
 
   resume() {
-    calling(() => this.#handle.resume());
+    calling(() => this.#handle.want(Wish.Resume, 0, 0));
   }
 
   get status() {
@@ -234,7 +234,7 @@ export class Store {
   }
 
   async close() {
-    await promise((token) => this.#handle.close(token));
+    await promise((token) => this.#handle.want(Wish.Close, 0, token));
     this.#listeners.clear();
     calling(() => this.#handle.releaseDatabases());
   }

@@ -26,6 +26,48 @@ pub struct StoreHandle {
     shape: Shape,
 }
 
+/// What a page can want that needs no values.
+#[wasm_bindgen]
+#[derive(Clone, Copy)]
+pub enum Wish {
+    /// To know when the store is loaded.
+    OnceLoaded,
+    /// To know when the item's edits so far are committed.
+    OnceStored,
+    /// To know when the item's edits so far are taken by the server.
+    OnceSynced,
+    /// To know when the item has its server key.
+    OnceReady,
+    /// The whole collection.
+    Fetch,
+    /// One item anew.
+    FetchOne,
+    /// What can be sent to be sent.
+    Flush,
+    /// A parked edit to be sent again.
+    Retry,
+    /// An item's edits to be given up.
+    Discard,
+    /// No requests.
+    Pause,
+    /// Requests again.
+    Resume,
+    /// An end.
+    Close,
+}
+
+/// What can be true of an item.
+#[wasm_bindgen]
+#[derive(Clone, Copy)]
+pub enum Fact {
+    /// Its last edit is committed.
+    Stored,
+    /// Its last edit is taken by the server.
+    Synced,
+    /// It has its server key.
+    Ready,
+}
+
 const fn source(from_server: bool) -> Source {
     if from_server { Source::Transporter } else { Source::State }
 }
@@ -104,45 +146,23 @@ impl StoreHandle {
         self.act(Input::Remove { item: ItemId(item), source: source(from_server) })
     }
 
-    /// Asks for one item anew.
-    #[wasm_bindgen(js_name = fetchOne)]
-    pub fn fetch_one(&self, item: u32) -> Thrown<()> {
-        self.act(Input::FetchOne(ItemId(item)))
-    }
-
-    /// Sends a parked edit again.
-    pub fn retry(&self, item: u32) -> Thrown<()> {
-        self.act(Input::Retry(ItemId(item)))
-    }
-
-    /// Gives an item's edits up.
-    pub fn discard(&self, item: u32) -> Thrown<()> {
-        self.act(Input::Discard(ItemId(item)))
-    }
-
-    /// Asks for the whole collection.
-    pub fn fetch(&self, token: u32) -> Thrown<()> {
-        self.act(Input::Fetch(self.id, Token(token)))
-    }
-
-    /// Sends what can be sent.
-    pub fn flush(&self, token: u32) -> Thrown<()> {
-        self.act(Input::Flush(self.id, Token(token)))
-    }
-
-    /// Stops the store's requests.
-    pub fn pause(&self) -> Thrown<()> {
-        self.act(Input::Pause(self.id))
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) -> Thrown<()> {
-        self.act(Input::Resume(self.id))
-    }
-
-    /// Closes the store.
-    pub fn close(&self, token: u32) -> Thrown<()> {
-        self.act(Input::Close(self.id, Token(token)))
+    /// What a page wants of the store, or of an item; `token` is settled when it is done.
+    pub fn want(&self, wish: Wish, item: u32, token: u32) -> Thrown<()> {
+        let (item, token) = (ItemId(item), Token(token));
+        self.act(match wish {
+            Wish::OnceLoaded => Input::OnceLoaded(self.id, token),
+            Wish::OnceStored => Input::OnceStored(item, token),
+            Wish::OnceSynced => Input::OnceSynced(item, token),
+            Wish::OnceReady => Input::OnceReady(item, token),
+            Wish::Fetch => Input::Fetch(self.id, token),
+            Wish::FetchOne => Input::FetchOne(item),
+            Wish::Flush => Input::Flush(self.id, token),
+            Wish::Retry => Input::Retry(item),
+            Wish::Discard => Input::Discard(item),
+            Wish::Pause => Input::Pause(self.id),
+            Wish::Resume => Input::Resume(self.id),
+            Wish::Close => Input::Close(self.id, token),
+        })
     }
 
     /// Lets go of databases that no open store uses.
@@ -151,50 +171,20 @@ impl StoreHandle {
         self.driver.release_storages();
     }
 
-    /// Settles the token when the store is loaded.
-    #[wasm_bindgen(js_name = onceLoaded)]
-    pub fn once_loaded(&self, token: u32) -> Thrown<()> {
-        self.act(Input::OnceLoaded(self.id, Token(token)))
-    }
-
-    /// Settles the token when the item's edits so far are committed.
-    #[wasm_bindgen(js_name = onceStored)]
-    pub fn once_stored(&self, item: u32, token: u32) -> Thrown<()> {
-        self.act(Input::OnceStored(ItemId(item), Token(token)))
-    }
-
-    /// Settles the token when the item's edits so far are taken.
-    #[wasm_bindgen(js_name = onceSynced)]
-    pub fn once_synced(&self, item: u32, token: u32) -> Thrown<()> {
-        self.act(Input::OnceSynced(ItemId(item), Token(token)))
-    }
-
-    /// Settles the token when the item has its server key.
-    #[wasm_bindgen(js_name = onceReady)]
-    pub fn once_ready(&self, item: u32, token: u32) -> Thrown<()> {
-        self.act(Input::OnceReady(ItemId(item), Token(token)))
-    }
-
     fn act(&self, input: Input<JsRow>) -> Thrown<()> {
         self.driver.handle(input).map(drop).map_err(thrown)
     }
 
-    /// Whether the item's last edit is committed.
-    #[wasm_bindgen(js_name = isStored)]
-    pub fn is_stored(&self, item: u32) -> Thrown<bool> {
-        self.driver.read(|engine| engine.is_stored(ItemId(item))).map_err(thrown)
-    }
-
-    /// Whether the item's last edit is taken by the server.
-    #[wasm_bindgen(js_name = isSynced)]
-    pub fn is_synced(&self, item: u32) -> Thrown<bool> {
-        self.driver.read(|engine| engine.is_synced(ItemId(item))).map_err(thrown)
-    }
-
-    /// Whether the item has its server key.
-    #[wasm_bindgen(js_name = isReady)]
-    pub fn is_ready(&self, item: u32) -> Thrown<bool> {
-        self.driver.read(|engine| engine.is_ready(ItemId(item))).map_err(thrown)
+    /// What is true of an item.
+    pub fn is(&self, fact: Fact, item: u32) -> Thrown<bool> {
+        let item = ItemId(item);
+        self.driver
+            .read(|engine| match fact {
+                Fact::Stored => engine.is_stored(item),
+                Fact::Synced => engine.is_synced(item),
+                Fact::Ready => engine.is_ready(item),
+            })
+            .map_err(thrown)
     }
 
     /// Why the item is parked, as `{code, message, status?, body?}`.
@@ -268,7 +258,7 @@ fn pending_edit(edit: &PendingEdit) -> JsValue {
     set("item", &edit.item.0.into());
     set("action", &edit.action.name().into());
     set("attempts", &edit.attempts.into());
-    set("idempotencyKey", &edit.idempotency_key.to_string().into());
+    set("idempotencyKey", &edit.idempotency_key.text().into());
     let state = match edit.state {
         EditState::Queued => "queued",
         EditState::Sending => "sending",

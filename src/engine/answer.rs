@@ -89,9 +89,7 @@ impl<R: Row> Engine<R> {
     /// How long the server asked to wait, if it did.
     pub(super) fn asked_wait<B>(&self, answer: &Answer<B>) -> Option<Millis> {
         match answer {
-            Answer::Response(response) => {
-                response.retry_after.as_deref().and_then(|value| retry_after(value, self.now))
-            }
+            Answer::Response(response) => response.retry_after.as_deref().and_then(retry_after),
             Answer::Unreachable { .. } | Answer::TimedOut | Answer::Cut => None,
         }
     }

@@ -26,11 +26,10 @@ impl Random {
         Millis(self.0.next_u64() % (ceiling + 1))
     }
 
-    /// A fresh random UUID (RFC 9562 version 4).
+    /// A key that nobody else makes.
     pub(super) fn uuid(&mut self) -> IdempotencyKey {
-        let mut bytes = [0; 16];
-        self.0.fill_bytes(&mut bytes);
-        IdempotencyKey(uuid::Builder::from_random_bytes(bytes).into_uuid().as_u128())
+        let halves = [self.0.next_u64(), self.0.next_u64()].map(u128::from);
+        IdempotencyKey::random((halves[0] << 64) | halves[1])
     }
 
     /// A whole number that JavaScript holds exactly.
@@ -39,17 +38,13 @@ impl Random {
     }
 }
 
-/// The span that a `Retry-After` asks for: seconds, or an HTTP date (RFC 9110 §10.2.3, §5.6.7).
-/// Nothing if it is neither. At most one hour; a date in the past gives no wait.
-pub fn retry_after(value: &str, now: Millis) -> Option<Millis> {
+/// The span that a `Retry-After` of so many seconds asks for (RFC 9110 §10.2.3), at most one hour; nothing if it is no
+/// number. The shell turns a date into seconds, because only the platform knows the many forms of dates.
+pub fn retry_after(value: &str) -> Option<Millis> {
     let value = value.trim();
-    let span = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that is too long to be read is a long time.
-        Millis(value.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1_000))
-    } else {
-        let date = httpdate::parse_http_date(value).ok()?;
-        let since_epoch = date.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()?;
-        Millis(u64::try_from(since_epoch.as_millis()).ok()?).since(now)
-    };
-    Some(span.min(RETRY_AFTER_CAP))
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // A number that is too long to be read is a long time.
+    Some(Millis(value.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1_000)).min(RETRY_AFTER_CAP))
 }

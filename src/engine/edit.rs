@@ -42,7 +42,7 @@ impl<R: Row> Engine<R> {
         }
         if self.stores[store].by_remote.contains_key(key) {
             let message =
-                format!("an item with the key \"{}\" is here already; use findById() and update() it", key.text());
+                ["an item with the key \"", key.text(), "\" is here already; use findById() and update() it"].concat();
             return Err(Fault::new(Code::NotAKey, message));
         }
         Ok(())
@@ -375,6 +375,6 @@ pub(super) fn join(first: Edit, second: Option<Edit>, key: IdempotencyKey) -> Op
 /// The refusal of an id that would lead a request astray.
 pub(super) fn unsafe_id(id: &str) -> Fault {
     let message =
-        format!("\"{id}\" cannot be an id: a URL path would lead elsewhere (RFC 3986 §5.2.4); use another one");
+        ["\"", id, "\" cannot be an id: a URL path would lead elsewhere (RFC 3986 §5.2.4); use another one"].concat();
     Fault::new(Code::UnsafeId, message)
 }

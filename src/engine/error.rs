@@ -136,11 +136,12 @@ impl StorageFailure {
             ),
             Self::Aborted(why) => Fault::new(
                 Code::Storage,
-                format!("the browser's database aborted the write ({why}); edits are kept in memory and still sent"),
+                ["the browser's database aborted the write (", why, "); edits are kept in memory and still sent"]
+                    .concat(),
             ),
             Self::Refused(why) => Fault::new(
                 Code::Storage,
-                format!("the browser's database cannot be used ({why}); edits are kept in memory and still sent"),
+                ["the browser's database cannot be used (", why, "); edits are kept in memory and still sent"].concat(),
             ),
             Self::NewerVersion => Fault::new(
                 Code::NewerVersion,

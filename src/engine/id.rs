@@ -29,18 +29,42 @@ ids! {
     IdempotencyKey(u128),
 }
 
-impl fmt::Display for IdempotencyKey {
-    /// As a UUID (RFC 9562), the form that servers expect in `Idempotency-Key`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&uuid::Uuid::from_u128(self.0), f)
-    }
-}
+/// Where a UUID has its dashes (RFC 9562 §4).
+const DASHES: [usize; 4] = [8, 12, 16, 20];
 
 impl IdempotencyKey {
-    /// Reads what `Display` writes.
+    /// A key made of random bits: a UUID of version 4 (RFC 9562 §5.4).
+    #[must_use]
+    pub const fn random(bits: u128) -> Self {
+        let version = 4 << 76;
+        let variant = 0b10 << 62;
+        Self(bits & !(0xf << 76) & !(0b11 << 62) | version | variant)
+    }
+
+    /// As a UUID, the form that servers expect in `Idempotency-Key`.
+    #[must_use]
+    pub fn text(self) -> String {
+        let mut text = String::with_capacity(36);
+        for place in 0..32 {
+            if DASHES.contains(&place) {
+                text.push('-');
+            }
+            let digit = (self.0 >> (124 - 4 * place)) & 0xf;
+            text.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 16)));
+        }
+        text
+    }
+
+    /// Reads what `text` writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        uuid::Uuid::try_parse(text).ok().map(|uuid| Self(uuid.as_u128()))
+        let digits = text.bytes().filter(|byte| *byte != b'-').map(|byte| char::from(byte).to_digit(16));
+        let (mut key, mut count) = (0_u128, 0);
+        for digit in digits {
+            key = (key << 4) | u128::from(digit?);
+            count += 1;
+        }
+        (count == 32 && text.len() == 36).then_some(Self(key))
     }
 }
 

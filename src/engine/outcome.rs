@@ -33,7 +33,7 @@ pub struct Response<B> {
     pub body: Body<B>,
     /// The body's text for a status of 400 and more, at most 64 KiB of it: shown as the reason of a parked edit.
     pub text: Option<String>,
-    /// The header `Retry-After`, as it came.
+    /// The header `Retry-After` in whole seconds, as text.
     pub retry_after: Option<String>,
     /// The header `Location`, as it came.
     pub location: Option<String>,
@@ -173,10 +173,10 @@ pub fn fault<B>(outcome: Outcome, answer: &Answer<B>) -> Fault {
 
 fn sentence<B>(code: Code, answer: &Answer<B>) -> String {
     let what = match answer {
-        Answer::Unreachable { message } => format!("no answer ({message})"),
+        Answer::Unreachable { message } => ["no answer (", message, ")"].concat(),
         Answer::TimedOut => "no complete answer within the timeout".into(),
         Answer::Cut => "the answer broke off".into(),
-        Answer::Response(response) => format!("the server answered {}", response.status),
+        Answer::Response(response) => ["the server answered ", &response.status.to_string()].concat(),
     };
     let then = match code {
         Code::Unreachable => "; edits are kept and sent when the server can be reached",

@@ -65,10 +65,12 @@ impl<R: Row> Engine<R> {
         if taken {
             return Err(Fault::new(
                 Code::Options,
-                format!(
-                    "a store named \"{}\" is open already; give this one another `name`, or close that one",
-                    options.name
-                ),
+                [
+                    "a store named \"",
+                    &options.name,
+                    "\" is open already; give this one another `name`, or close that one",
+                ]
+                .concat(),
             ));
         }
         let origin = options.origin.map(|name| self.origin(name));

@@ -375,7 +375,7 @@ impl Driver {
             Action::Update => (WireAction::Update, request.row.payload(key, request.fields)),
             Action::Delete => (WireAction::Delete, JsValue::UNDEFINED),
         };
-        let idempotency_key = Some(request.idempotency_key.to_string());
+        let idempotency_key = Some(request.idempotency_key.text());
         let wire = WireRequest { action, id: key.map(|key| key.text().to_owned()), body, idempotency_key };
         let answering = self.ask(&shell, wire);
         spawn_local(async move {

@@ -88,7 +88,7 @@ pub fn pack_all(shape: Shape, records: &[Record<JsRow>]) -> Array {
             {
                 numbers.extend([numeric + NEW, place(edit.first), place(edit.last)]);
                 texts.push('\0');
-                texts.push_str(&edit.key.to_string());
+                texts.push_str(&edit.key.text());
             }
             Some(sync) => {
                 numbers.push(numeric);
@@ -129,7 +129,7 @@ fn sync_object(shape: Shape, sync: &Sync<JsRow>) -> JsValue {
 fn edit(shape: Shape, edit: &Edit) -> JsValue {
     let [a, b, c, d] = split(edit.fields);
     let (first, last) = (place(edit.first), place(edit.last));
-    pack_edit(shape.js(), edit.action.name(), first, last, &edit.key.to_string(), a, b, c, d)
+    pack_edit(shape.js(), edit.action.name(), first, last, &edit.key.text(), a, b, c, d)
 }
 
 fn parked(state: &AttemptState) -> JsValue {

@@ -225,16 +225,41 @@ async fn what_cannot_be_sent_is_answered_as_a_server_that_cannot_process_it() {
 }
 
 #[wasm_bindgen_test]
-async fn json_is_parsed_and_the_headers_are_handed_on_verbatim() {
+async fn json_is_parsed_and_the_headers_are_handed_on() {
     let answer = response(
         got("return Promise.resolve(new Response('[{\"a\":\"ü\"}]', {status: 201, headers: {'Content-Type': 'application/json; charset=utf-8',
             'Retry-After': 'Fri, 31 Dec 1999 23:59:59 GMT', Location: '/people/7', ETag: 'W/\"x\"'}}))")
         .await,
     );
     assert_eq!((answer.status, json(&answer.body).as_str(), answer.text), (201, r#"[{"a":"ü"}]"#, None));
-    assert_eq!(answer.retry_after.as_deref(), Some("Fri, 31 Dec 1999 23:59:59 GMT"));
+    assert_eq!(answer.retry_after.as_deref(), Some("0"), "a date that is past");
     assert_eq!(answer.location.as_deref(), Some("/people/7"));
     assert_eq!(answer.version.as_deref(), Some("W/\"x\""));
+}
+
+#[wasm_bindgen_test]
+async fn a_retry_after_is_made_seconds_in_each_of_its_forms() {
+    // Half a minute from now as IMF-fixdate, as RFC 850 wrote it, and as asctime() does.
+    let forms = [
+        "d.toUTCString()",
+        "['Sunday','Monday','Tuesday','Wednesday','Thursday','Friday','Saturday'][d.getUTCDay()] + ', ' \
+         + d.toUTCString().slice(5, 16).replaceAll(' ', '-').replace('-20', '-') + d.toUTCString().slice(16)",
+        "d.toUTCString().replace(/^(...), (..) (...) (....) (........) GMT$/, '$1 $3 $2 $5 $4')",
+    ];
+    for form in forms {
+        let script = format!(
+            "const d = new Date(Date.now() + 30000); \
+             return Promise.resolve(new Response('', {{status: 503, headers: {{'Retry-After': {form}}}}}))"
+        );
+        let seconds = response(got(&script).await).retry_after.and_then(|seconds| seconds.parse::<u32>().ok());
+        assert!(seconds.is_some_and(|seconds| (27..=31).contains(&seconds)), "{form}: {seconds:?}");
+    }
+    for verbatim in ["120", "soon", "-1", "1.5", "7, 8", "1994-11-06T08:49:47Z", "Sun, 06 Nov 1994 08:49:47 CET"] {
+        let script = format!(
+            "return Promise.resolve(new Response('', {{status: 503, headers: {{'Retry-After': '{verbatim}'}}}}))"
+        );
+        assert_eq!(response(got(&script).await).retry_after.as_deref(), Some(verbatim));
+    }
 }
 
 #[wasm_bindgen_test]

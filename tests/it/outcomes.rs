@@ -295,9 +295,7 @@ fn an_item_that_is_gone_is_removed_by_its_own_read_unless_it_was_edited() {
     }
 }
 
-const NOVEMBER_6: Millis = Millis(784_111_777_000);
-
-/// What `Retry-After` may say at 08:49:37 GMT on 6 November 1994, and the span in seconds.
+/// What `Retry-After` may say, and the span in seconds. A date comes as seconds: the shell has turned it into them.
 const RETRY_AFTERS: &[(&str, Option<u64>)] = &[
     ("0", Some(0)),
     ("7", Some(7)),
@@ -305,26 +303,21 @@ const RETRY_AFTERS: &[(&str, Option<u64>)] = &[
     ("3600", Some(3_600)),
     ("3601", Some(3_600)),
     ("99999999999999999999999999", Some(3_600)),
-    ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
-    ("Sunday, 06-Nov-94 08:49:47 GMT", Some(10)),
-    ("Sun Nov  6 08:49:47 1994", Some(10)),
-    ("Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
-    ("Sat, 05 Nov 1994 08:49:37 GMT", Some(0)),
-    ("Mon, 07 Nov 1994 08:49:37 GMT", Some(3_600)),
     ("", None),
+    (" ", None),
     ("-1", None),
+    ("+1", None),
     ("1.5", None),
+    ("1e3", None),
     ("soon", None),
     ("7, 8", None),
-    ("1994-11-06T08:49:47Z", None),
-    ("Sun, 06 Nov 1994 08:49:47 CET", None),
+    ("Sun, 06 Nov 1994 08:49:47 GMT", None),
 ];
 
 #[test]
-fn retry_after_is_read_in_both_forms_and_honoured_for_at_most_an_hour() {
+fn retry_after_is_honoured_for_at_most_an_hour_and_nonsense_is_as_if_it_were_not_there() {
     for (value, seconds) in RETRY_AFTERS {
-        let span = retry_after(value, NOVEMBER_6);
-        assert_eq!(span, seconds.map(|seconds| Millis(seconds * 1_000)), "{value:?}");
+        assert_eq!(retry_after(value), seconds.map(|seconds| Millis(seconds * 1_000)), "{value:?}");
     }
 }
 

@@ -82,7 +82,16 @@ async function ask(request, options, all) {
     }
   }
   const header = (name) => headers.get(name) ?? undefined;
-  return [ANSWERED, status, kind, json, text, header("Retry-After"), header("Location"), header("ETag")];
+  const wait = inSeconds(header("Retry-After"));
+  return [ANSWERED, status, kind, json, text, wait, header("Location"), header("ETag")];
+}
+
+/** A `Retry-After` (RFC 9110 §10.2.3) in whole seconds: it may be a date in one of the three forms of §5.6.7, the last of
+ *  which does not say that it is in GMT. What is neither is handed on as it came. */
+function inSeconds(value) {
+  const [, end] = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun).* (GMT|\d{4})$/.exec(value) ?? [];
+  const moment = end ? Date.parse(end === "GMT" ? value : `${value} GMT`) : NaN;
+  return Number.isNaN(moment) ? value : String(Math.max(0, Math.ceil((moment - Date.now()) / 1000)));
 }
 
 /** What was thrown, in words, whatever it is. */
