@@ -64,14 +64,10 @@ export class Schema {
     this.#handle = calling(() => new SchemaHandle(this.#properties));
   }
 
-  /** The checked schema; for the package's own use. */
-  static handle(schema) {
-    return schema.#handle;
-  }
-
-  /** The descriptions of the fields, in the order of the rows; for the package's own use. */
-  static fields(schema) {
+  /** The checked schema and what it names; for the package's own use. */
+  static read(schema) {
+    const [primary, key, storageKey, ...names] = schema.#handle.names;
     const byName = new Map(schema.#properties.map((property) => [property.name, property]));
-    return Schema.handle(schema).fields.map((name) => byName.get(name));
+    return { handle: schema.#handle, primary, key, storageKey, fields: names.map((name) => byName.get(name)) };
   }
 }

@@ -36,18 +36,18 @@ export class Store {
     const http = openTransporter(transporter);
     const database = openClientStorage(clientStorage);
     this.#name = name ?? http?.path ?? this.#nameless(database);
-    const checked = Schema.handle(schema);
-    this.#handle = calling(() => new StoreHandle(String(this.#name), checked, http?.number, database));
-    this.#key = checked.key;
+    const { handle, fields, primary, key, storageKey } = Schema.read(schema);
+    this.#handle = calling(() => new StoreHandle(String(this.#name), handle, http?.number, database));
+    this.#key = key;
     const face = {
       handle: this.#handle,
-      key: checked.key,
-      storageKey: checked.storageKey,
-      primary: checked.primary,
+      key,
+      storageKey,
+      primary,
       autoSave: more.autoSave !== false,
       watched: () => this.#listeners.size > 0,
     };
-    this.#Item = itemClass(face, Schema.fields(schema));
+    this.#Item = itemClass(face, fields);
     listen(this.#handle.id, {
       changed: (added, rows, updated, removed) => this.#changed(added, rows, updated, removed),
       made: (item, row) => this.#made(item, row),

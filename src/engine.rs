@@ -219,7 +219,8 @@ impl Changes {
             let once: Set<ItemId> = std::mem::take(&mut self.updated).into_iter().collect();
             self.updated = once.into_iter().collect();
         }
-        if !self.updated.is_empty() && !(self.added.is_empty() && self.removed.is_empty()) {
+        let came_or_went = !self.added.is_empty() || !self.removed.is_empty();
+        if came_or_went && !self.updated.is_empty() {
             let told: Set<ItemId> = self.added.iter().chain(&self.removed).copied().collect();
             self.updated.retain(|id| !told.contains(id));
         }

@@ -36,28 +36,12 @@ impl SchemaHandle {
         Ok(Self { schema, shape })
     }
 
-    /// The names of the fields, in their order.
+    /// The names: the primary key's as a property, on the server and in client storage, then the fields' in their order.
     #[wasm_bindgen(getter)]
-    pub fn fields(&self) -> JsValue {
-        serde_wasm_bindgen::to_value(&self.schema.fields).unwrap_or_default()
-    }
-
-    /// The name of the property that is the primary key.
-    #[wasm_bindgen(getter)]
-    pub fn primary(&self) -> String {
-        self.schema.primary.clone()
-    }
-
-    /// The name of the primary key on the server.
-    #[wasm_bindgen(getter)]
-    pub fn key(&self) -> String {
-        self.schema.key.clone()
-    }
-
-    /// The name of the primary key in client storage.
-    #[wasm_bindgen(getter, js_name = storageKey)]
-    pub fn storage_key(&self) -> String {
-        self.schema.storage_key.clone()
+    pub fn names(&self) -> JsValue {
+        let Schema { fields, primary, key, storage_key, .. } = &self.schema;
+        let names: Vec<&String> = [primary, key, storage_key].into_iter().chain(fields).collect();
+        serde_wasm_bindgen::to_value(&names).unwrap_or_default()
     }
 }
 

@@ -80,7 +80,7 @@ impl StoreHandle {
         let driver = driver().map_err(thrown)?;
         let http = transporter.and_then(|number| driver.transporter(number));
         let storage = database.and_then(|number| u16::try_from(number).ok()).map(StorageId);
-        let shape = schema.shape.clone();
+        let shape = schema.shape;
         let options = StoreOptions {
             name: name.clone(),
             origin: http.as_ref().map(|http| http.origin().to_owned()),
@@ -90,7 +90,7 @@ impl StoreHandle {
             numeric_storage_key: schema.schema.numeric,
         };
         let storage_key = schema.schema.storage_key.clone();
-        let shell = StoreShell { name, shape: shape.clone(), storage_key, http, storage };
+        let shell = StoreShell { name, shape, storage_key, http, storage };
         let id = driver.open(shell, options).map_err(thrown)?;
         Ok(Self { driver, id, shape })
     }

@@ -289,7 +289,17 @@ impl<R: Row> Engine<R> {
                 self.origins[sent.origin].forgive(task);
                 self.missing(id, sent.asked, fault(outcome, answer));
             }
-            (_, _) => {
+            (
+                Outcome::Applied
+                | Outcome::Unknown
+                | Outcome::Later
+                | Outcome::OriginLater
+                | Outcome::Unreachable
+                | Outcome::Intercepted
+                | Outcome::Unauthorized
+                | Outcome::Parked(_),
+                _,
+            ) => {
                 // What is only awaited is asked for until it comes; a refresh is the app's matter.
                 let awaited = self.items.get(id).is_some_and(|item| item.awaited);
                 let again = awaited && !matches!(outcome, Outcome::Parked(_));

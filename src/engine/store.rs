@@ -336,10 +336,12 @@ impl<R: Row> Engine<R> {
             if !self.stores[id].loading.is_empty() {
                 self.conclude_loading(id);
             }
-            if !self.stores[id].fetching.is_empty() && self.stores[id].phase == Phase::Open && !self.is_fetching(id) {
-                if let Some(fault) = self.cannot_ask(id) {
-                    self.settle_fetches(id, self.clock, &Err(fault));
-                }
+            let waits_for_a_read = !self.stores[id].fetching.is_empty() && !self.is_fetching(id);
+            if waits_for_a_read
+                && self.stores[id].phase == Phase::Open
+                && let Some(fault) = self.cannot_ask(id)
+            {
+                self.settle_fetches(id, self.clock, &Err(fault));
             }
             if !self.stores[id].flushing.is_empty() && !self.has_to_send(id) {
                 for token in std::mem::take(&mut self.stores[id].flushing) {

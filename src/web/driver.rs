@@ -89,7 +89,7 @@ thread_local! {
 
 /// The engine has failed: nothing goes in or out any more.
 fn poisoned() -> Fault {
-    Fault::new(Code::Poisoned, "the engine has failed and has stopped, so that nothing is damaged; reload the page")
+    Fault::new(Code::Poisoned, "reload the page")
 }
 
 /// Makes the page's driver. `page` has the callbacks of `Page`.
@@ -146,9 +146,7 @@ fn happened(input: Input<JsRow>) {
 /// # Errors
 /// `E_NOT_INITIALISED` before `init()`.
 pub fn driver() -> Result<&'static Driver, Fault> {
-    DRIVER.with(Cell::get).ok_or_else(|| {
-        Fault::new(Code::NotInitialised, "the package is not ready; `await init()` once before using it")
-    })
+    DRIVER.with(Cell::get).ok_or_else(|| Fault::new(Code::NotInitialised, "`await init()` once before"))
 }
 
 impl Driver {
@@ -419,7 +417,7 @@ impl Driver {
         async move {
             match answering {
                 Some(answering) => answering.await,
-                None => Answer::Unreachable { message: "the store has no transporter".into() },
+                None => Answer::Unreachable { message: "no transporter".into() },
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The engine's native tests: rules that are tables, scenarios as stories, and a seeded simulation of crashes and faults.
+#![cfg_attr(target_arch = "wasm32", allow(missing_docs, reason = "there is nothing in it for wasm"))]
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(unreachable_pub, reason = "a test has no outside")]
+#![allow(clippy::panic, reason = "that is how a test fails")]
 
 mod lifecycle;
 mod outcomes;

@@ -1,6 +1,7 @@
 //! Thousands of histories, each from a seed: app, engine, disk, network and server, with crashes and faults at any step.
 //!
-//! `SEED=42 cargo test --test it simulation -- --nocapture` lives one history and prints its steps.
+//! `SEED=42 cargo test --test it simulation -- --nocapture` lives one history and prints its steps. `HISTORIES=1000000`
+//! and `FROM=7` say how many, and from which seed on.
 
 mod disk;
 mod reference;

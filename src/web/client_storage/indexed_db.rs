@@ -1,7 +1,7 @@
 //! The IndexedDB room: records in blocks and deltas, through rexie.
 //!
 //! It owns the one connection to a database and the order in which batches reach it; how records lie there is told and
-//! done in `shelf.js`. It knows nothing of items, edits or requests, and decides nothing about a failed batch but whether
+//! done in `jobs.js`. It knows nothing of items, edits or requests, and decides nothing about a failed batch but whether
 //! the connection was at fault: then it opens again and repeats, else the caller hears why.
 //!
 //! The object stores are made once, at version 1 for ever: adding a `Store` to an app never upgrades the database. Other
@@ -24,7 +24,7 @@ use wasm_bindgen_futures::spawn_local;
 use crate::engine::error::StorageFailure;
 use connection::{Broken, Connection, Gate, idle, pause, settle};
 
-#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/shelf.js")]
+#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/jobs.js")]
 extern "C" {
     type Shelves;
     #[wasm_bindgen(constructor)]
@@ -53,7 +53,7 @@ extern "C" {
     fn finish(this: &Job, committed: bool) -> JsValue;
 }
 
-#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/queue.js")]
+#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/jobs.js")]
 extern "C" {
     type Queue;
     #[wasm_bindgen(constructor)]
@@ -66,13 +66,6 @@ extern "C" {
     fn turn(this: &Queue, ticket: &JsValue) -> Promise;
     #[wasm_bindgen(method)]
     fn leave(this: &Queue, ticket: &JsValue);
-}
-
-// What `shelf.js` imports has to be named here, or it would not be shipped beside it.
-#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/overlay.js")]
-extern "C" {
-    #[allow(dead_code)]
-    fn total(blocks: &Array) -> u32;
 }
 
 /// What to write to and erase from one store.

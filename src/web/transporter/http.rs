@@ -19,7 +19,7 @@ use wasm_bindgen_futures::JsFuture;
 use crate::engine::error::{Code, Fault};
 use crate::engine::outcome::{Answer, Body, Response};
 
-#[wasm_bindgen(module = "/src/web/transporter/http/options.js")]
+#[wasm_bindgen(module = "/src/web/transporter/http/wire.js")]
 extern "C" {
     type Options;
     #[wasm_bindgen(catch, js_name = readOptions)]
@@ -32,7 +32,7 @@ extern "C" {
     fn patches(this: &Options) -> bool;
 }
 
-#[wasm_bindgen(module = "/src/web/transporter/http/exchange.js")]
+#[wasm_bindgen(module = "/src/web/transporter/http/wire.js")]
 extern "C" {
     /// Whether a media type is JSON.
     #[wasm_bindgen(js_name = isJson)]
@@ -41,8 +41,8 @@ extern "C" {
     fn exchange(request: &web_sys::Request, options: &Options, reading: bool, all: bool) -> Promise;
 }
 
-// What the scripts above import. It has to be named here, or it would not be shipped beside them; the tests ask it.
-#[wasm_bindgen(module = "/src/web/transporter/http/header.js")]
+// Asked by the tests.
+#[wasm_bindgen(module = "/src/web/transporter/http/wire.js")]
 extern "C" {
     /// Whether this can be a header's name.
     #[wasm_bindgen(js_name = isToken)]
@@ -51,7 +51,7 @@ extern "C" {
     #[wasm_bindgen(js_name = isValue)]
     pub fn is_value(value: &str) -> bool;
 }
-#[wasm_bindgen(module = "/src/web/transporter/http/url.js")]
+#[wasm_bindgen(module = "/src/web/transporter/http/wire.js")]
 extern "C" {
     /// Percent-encodes an id for a path.
     #[wasm_bindgen(js_name = percentEncode)]
@@ -185,7 +185,7 @@ fn build(options: &Options, request: &WireRequest) -> Result<web_sys::Request, S
     built.map(Into::into).map_err(|_| "the browser refused to build it".into())
 }
 
-/// The facts that `exchange.js` found, under their names.
+/// The facts that `wire.js` found, under their names.
 fn answer(facts: &Array) -> Answer<JsValue> {
     let text = |at| facts.get(at).as_string();
     let number = |at| facts.get(at).as_f64().unwrap_or_default() as u16;

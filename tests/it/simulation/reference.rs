@@ -379,7 +379,7 @@ impl Reference {
                     self.things[*twin].floor[field] = None;
                 }
             }
-            self.edits.iter_mut().filter(|owner| **owner == thing).for_each(|owner| *owner = *twin);
+            self.unite(thing, *twin);
             self.things[thing].is_gone = true;
             return Ok(());
         }
@@ -475,7 +475,9 @@ impl Reference {
         for (field, value) in own() {
             let before = row.history[field].split_last().map_or(&[][..], |(_, before)| before);
             let was_there = before.iter().any(|(_, held)| *held == Some(value));
-            if of(value).is_none() || of(value) != owner && !was_there {
+            // What two items were made one by may be lost in a crash, and then they are two again.
+            let were_one = of(value).is_some_and(|other| self.things[other].is_joined);
+            if of(value).is_none() || of(value) != owner && !was_there && !were_one {
                 let text = format!("{order:?} covers edits of {owner:?} and {:?}", of(value));
                 return Err(Violation { invariant: "no invention", text });
             }
@@ -532,7 +534,10 @@ impl Reference {
 
     fn is_excused(&self, owner: usize) -> bool {
         let it = &self.things[owner];
-        it.sent_unstored || it.is_loose || it.discards > 0 || it.is_joined
+        let of_one_row = |other: &Thing| other.store == it.store && other.remote_key == it.remote_key;
+        // What was sent without being stored may have been another item's, which then was lost in a crash.
+        let unstored = self.things.iter().any(|other| other.sent_unstored && of_one_row(other));
+        unstored || it.is_loose || it.discards > 0 || it.is_joined
     }
 }
 
@@ -740,7 +745,13 @@ impl Reference {
         let removed_twin = self.things.iter().any(|other| {
             other.is_removed && other.store == it.store && it.remote_key.is_some() && other.remote_key == it.remote_key
         });
-        if must_be_here && !removed_twin && row.is_none_or(|row| row.is_alive) {
+        // The app may have removed it by its key, before it was loaded, in a page that did not live to join the two.
+        let has_tombstone = records.iter().any(|record| {
+            record.remote_key.is_some()
+                && record.remote_key == it.remote_key
+                && record.sync.as_ref().is_some_and(|sync| sync.deletes())
+        });
+        if must_be_here && !removed_twin && !has_tombstone && row.is_none_or(|row| row.is_alive) {
             let record = records.iter().find(|record| record.storage_key == it.storage_key);
             return broken("durable", format!("{it:?} is not here after a restart: {record:?}"));
         }
@@ -771,8 +782,19 @@ impl Reference {
                 self.things[twin].expected[field] = Some(own);
             }
         }
-        self.edits.iter_mut().filter(|owner| **owner == thing).for_each(|owner| *owner = twin);
+        self.unite(thing, twin);
         Ok(())
+    }
+
+    /// One item has turned out to be another: its edits, and what is excused for it, are the other's.
+    fn unite(&mut self, thing: usize, other: usize) {
+        self.edits.iter_mut().filter(|owner| **owner == thing).for_each(|owner| *owner = other);
+        let gone = self.things[thing].clone();
+        let it = &mut self.things[other];
+        it.is_own |= gone.is_own;
+        it.answer_lost |= gone.answer_lost;
+        it.sent_unstored |= gone.sent_unstored;
+        it.is_joined |= gone.is_joined;
     }
 
     /// A page that closed in good order has stored everything.

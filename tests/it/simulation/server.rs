@@ -101,9 +101,8 @@ impl Server {
             return Ok((said.clone(), None));
         }
         let (said, effect) = self.carry_out(store, order, form);
-        if effect.is_some() {
-            self.answers.push((order.clone(), said.clone()));
-        }
+        // A refusal too: what comes late with a key that was refused is not taken after all.
+        self.answers.push((order.clone(), said.clone()));
         Ok((said, effect))
     }
 
@@ -141,7 +140,7 @@ impl Server {
             (Some(key), Action::Delete) => key.text().bytes().for_each(|byte| mix(u64::from(byte))),
             _ => order.body.iter().flatten().flatten().for_each(|value| mix(value.unsigned_abs())),
         }
-        self.refuses > 0 && (hash >> 7) % self.refuses == 0
+        self.refuses > 0 && (hash >> 7).is_multiple_of(self.refuses)
     }
 
     fn add(&mut self, store: u16, key: Option<Key>) -> usize {

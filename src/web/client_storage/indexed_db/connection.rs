@@ -1,4 +1,4 @@
-//! One connection to the database: opened by rexie, with what rexie keeps to itself reached through `link.js`.
+//! One connection to the database: opened by rexie, with what rexie keeps to itself reached through `jobs.js`.
 //!
 //! It owns the opening, the fate of the connection, the commit of a transaction, and the reason why one failed. It does
 //! not know what lies in the object stores.
@@ -21,13 +21,13 @@ use wasm_bindgen_futures::JsFuture;
 use super::Job;
 use crate::engine::error::StorageFailure;
 
-/// The object stores; what lies in them is told in `shelf.js`.
+/// The object stores; what lies in them is told in `jobs.js`.
 const BLOCKS: &str = "blocks";
 const DELTAS: &str = "deltas";
 /// For later use, since object stores can only be made by an upgrade.
 const META: &str = "meta";
 
-#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/link.js")]
+#[wasm_bindgen(module = "/src/web/client_storage/indexed_db/jobs.js")]
 extern "C" {
     type Link;
     #[wasm_bindgen(constructor)]

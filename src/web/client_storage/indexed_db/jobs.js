@@ -1,3 +1,234 @@
+// The work of the IndexedDB room on whole arrays of records and inside transactions, in JavaScript because it is a third of
+// the size there. One file, because a test server of the tools stalls on many at once.
+
+// ---------------------------------------------------------------------------------------------------- overlay
+
+// The work on whole arrays of records, in one call over the border each. Records stay the objects they are.
+
+/** All records: a later block over an earlier one, a delta over blocks; a delta that is a bare key hides its record.
+ *  Fills `ids` with the keys found in blocks and `changed` with those found in deltas. */
+export function overlay(blocks, deltas, keyName, ids, changed) {
+  const records = new Map();
+  for (const block of blocks) {
+    // A record without a key is damaged: it is handed on under a key of its own, for the caller to judge.
+    for (const record of block) records.set(record?.[keyName] ?? {}, record);
+  }
+  for (const id of records.keys()) ids.add(id);
+  for (const delta of deltas) {
+    const erased = typeof delta !== "object" || delta === null;
+    const id = erased ? delta : (delta[keyName] ?? {});
+    changed.add(id);
+    if (erased) records.delete(id);
+    else records.set(id, delta);
+  }
+  return Array.from(records.values());
+}
+
+/** The number of records in all blocks together, each as often as it occurs. */
+export const total = (blocks) => blocks.reduce((sum, block) => sum + block.length, 0);
+
+/** Adds the keys of `records` to `ids`; how many were in it before. */
+export function note(ids, records, keyName) {
+  const before = ids.size;
+  for (const record of records) ids.add(record[keyName]);
+  return records.length - (ids.size - before);
+}
+
+/** Those of the delta keys `[store, id]` whose record is among `records`. */
+export function covered(keys, records, keyName) {
+  if (keys.length === 0) return [];
+  const ids = new Set();
+  for (const record of records) ids.add(record[keyName]);
+  return keys.filter((key) => ids.has(key[1]));
+}
+
+/** The key of the first record that cannot be stored, as text; "" when all can. */
+export function unstorable(records, keyName) {
+  for (const record of records) {
+    const id = record?.[keyName];
+    if (typeof id !== "string" && typeof id !== "number") return `without ${keyName}`;
+    try {
+      structuredClone(record);
+    } catch {
+      return String(id);
+    }
+  }
+  return "";
+}
+
+// ------------------------------------------------------------------------------------------------------ queue
+
+// The order of the batches when they cannot all be issued at once. Owns tickets and turns; knows nothing of what is
+// written.
+
+/** The batches that have not ended, in the order of their calls. */
+export class Queue {
+  #open = new Set();
+  #waiting = 0;
+
+  enter() {
+    const ticket = { waits: false };
+    ticket.ended = new Promise((end) => (ticket.end = end));
+    this.#open.add(ticket);
+    return ticket;
+  }
+
+  /** Whether a batch is waiting, or is being written out of the fast lane: then later batches wait too. */
+  get isJammed() {
+    return this.#waiting > 0;
+  }
+
+  /** Settles when all earlier batches have ended. Repeated batches must not overtake each other. */
+  turn(ticket) {
+    if (!ticket.waits) this.#waiting++;
+    ticket.waits = true;
+    const open = [...this.#open];
+    return Promise.all(open.slice(0, open.indexOf(ticket)).map((earlier) => earlier.ended));
+  }
+
+  leave(ticket) {
+    this.#open.delete(ticket);
+    if (ticket.waits) this.#waiting--;
+    ticket.end();
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------- link
+
+/* global requestIdleCallback */
+
+// What rexie keeps to itself: its IDBDatabase and its IDBTransactions. Without them nobody can say why a
+// transaction was aborted (quota or not), ask for strict durability, or hear that a connection was closed.
+//
+// rexie opens by calling `indexedDB.open` at once, so `open` is shadowed for the length of that one synchronous call
+// and put back before anything else can run. The shadow of `transaction` sits on our own connection alone.
+
+/** One connection. `fate`: 0 in use, 1 closed by the browser, 2 a newer version is coming, 3 being deleted.
+ *  `openError`, `refusal`: the name of the error of a failed open, or of the last transaction that could not be begun. */
+export class Link {
+  fate = 0;
+  openError = "";
+  refusal = "";
+  begun = undefined;
+  #strict;
+  #restore = () => {};
+
+  constructor(strict) {
+    this.#strict = strict;
+    try {
+      const factory = globalThis.indexedDB;
+      const own = Object.getOwnPropertyDescriptor(factory, "open");
+      const open = factory.open;
+      const shadow = (...args) => this.#watch(open.apply(factory, args));
+      Object.defineProperty(factory, "open", { configurable: true, writable: true, value: shadow });
+      this.#restore = () => (own ? Object.defineProperty(factory, "open", own) : delete factory.open);
+    } catch {
+      // No IndexedDB, or one that cannot be shadowed: rexie works or fails without us.
+    }
+  }
+
+  /** Ends the shadow; to be called in the same turn as the constructor. */
+  release() {
+    this.#restore();
+    this.#restore = () => {};
+  }
+
+  #watch(request) {
+    request.addEventListener("error", () => (this.openError = request.error?.name ?? ""));
+    request.addEventListener("success", () => this.#adopt(request.result));
+    return request;
+  }
+
+  #adopt(database) {
+    database.addEventListener("close", () => (this.fate ||= 1));
+    database.addEventListener("versionchange", (event) => (this.fate = event.newVersion === null ? 3 : 2));
+    const begin = database.transaction;
+    database.transaction = (stores, mode) => {
+      this.begun = undefined;
+      const options = this.#strict && mode === "readwrite" ? { durability: "strict" } : undefined;
+      try {
+        const transaction = begin.call(database, stores, mode, options);
+        this.begun = new Ending(transaction);
+        return transaction;
+      } catch (error) {
+        if (error.name === "InvalidStateError") this.fate ||= 1;
+        else this.refusal = error.name;
+        throw error;
+      }
+    };
+  }
+}
+
+/** One transaction, and how it ends. */
+export class Ending {
+  #transaction;
+  #reason;
+
+  constructor(transaction) {
+    this.#transaction = transaction;
+    this.#reason = new Promise((settle) => {
+      transaction.addEventListener("complete", () => settle(""));
+      transaction.addEventListener("abort", () => settle(transaction.error?.name ?? "AbortError"));
+    });
+  }
+
+  /** Issues all requests of a job; false when one was refused, and then the whole transaction is undone. */
+  issue(job) {
+    try {
+      job.issue(this.#transaction);
+      return true;
+    } catch {
+      // Left alone, what was issued until now would be committed.
+      this.#abort();
+      return false;
+    }
+  }
+
+  /** "" when it was committed, else the name of the DOMException. */
+  reason() {
+    return this.#reason;
+  }
+
+  /** rexie drops its handlers at the first error but leaves them on the transaction, where calling them throws. */
+  unhand() {
+    const t = this.#transaction;
+    t.onabort = t.oncomplete = t.onerror = null;
+  }
+
+  #abort() {
+    try {
+      this.#transaction.abort();
+    } catch {
+      // It has ended already.
+    }
+  }
+}
+
+export const pause = (ms) => new Promise((resume) => setTimeout(resume, ms));
+
+/** Something to wait for: `passed` settles when it is opened, or when the time is over, if one is given. */
+export class Gate {
+  constructor(ms) {
+    this.passed = new Promise((pass) => {
+      const timer = ms === undefined ? undefined : setTimeout(pass, ms);
+      this.open = () => {
+        clearTimeout(timer);
+        pass();
+      };
+    });
+  }
+}
+
+/** Settles when the page has nothing better to do, 5 s later at the latest. */
+export const idle = () =>
+  new Promise((resume) =>
+    typeof requestIdleCallback === "function"
+      ? requestIdleCallback(resume, { timeout: 5000 })
+      : setTimeout(resume, 200),
+  );
+
+// ------------------------------------------------------------------------------------------------------ shelf
+
 // What is done inside a transaction, in JavaScript, because records and requests are there: a request costs one call here,
 // and ten times the code in WebAssembly. Owns how records lie in the object stores and what is remembered of each
 // store. Begins, commits and repeats nothing: a job says what it needs, `issue()`s all requests in one turn, and is told by
@@ -12,8 +243,6 @@
 // An error thrown in the handler of a request aborts its transaction.
 
 /* global IDBKeyRange */
-
-import { covered, note, overlay, total, unstorable } from "./overlay.js";
 
 /** Records in a block. Measured with 10 000 rows of 8 fields: from 128 on, writing and reading cost next to nothing
  *  over the bare clone; the smaller, the less is lost when a block cannot be read. */
