@@ -419,7 +419,11 @@ impl Reference {
             return broken("no invention", format!("a request for an item that was never seen: {request:?}"));
         };
         self.things[place].sent_unstored |= !durable;
-        if self.things[place].sent_unstored {
+        // What a twin has sent without storing it is sent again by the item that it turned out to be.
+        let of_one_row =
+            |other: &Thing| other.store == store.0 && request.key.is_some() && other.remote_key == request.key;
+        if self.things[place].sent_unstored || self.things.iter().any(|other| other.sent_unstored && of_one_row(other))
+        {
             return Ok(());
         }
         // By its key: the record may still be that of a twin.
