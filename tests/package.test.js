@@ -23,10 +23,6 @@ const ALWAYS = [
   "LICENSE-APACHE",
   "index.js",
   "index.d.ts",
-  "item.js",
-  "schema.js",
-  "transporter.js",
-  "wasm/concordia.js",
   "wasm/concordia_bg.wasm",
 ];
 const ALLOWED = ["CHANGELOG.md", "wasm/concordia_bg.wasm.d.ts"];

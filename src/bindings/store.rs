@@ -89,8 +89,7 @@ impl StoreHandle {
             patches: http.as_ref().is_some_and(|http| http.patches()),
             numeric_storage_key: schema.schema.numeric,
         };
-        let storage_key = schema.schema.storage_key.clone();
-        let shell = StoreShell { name, shape, storage_key, http, storage };
+        let shell = StoreShell { name, shape, http, storage };
         let id = driver.open(shell, options).map_err(thrown)?;
         Ok(Self { driver, id, shape })
     }
@@ -138,7 +137,7 @@ impl StoreHandle {
     /// Checks one value and gives back the copy that would be kept.
     pub fn check(&self, field: u32, value: &JsValue) -> Thrown<JsValue> {
         let (row, _) = self.shape.take_one(field, value).map_err(thrown)?;
-        Ok(row.js().clone())
+        Ok(row.js())
     }
 
     /// Removes an item.
@@ -195,7 +194,7 @@ impl StoreHandle {
 
     /// The row of an item, as it was given with `changed` for those that are not removed.
     pub fn row(&self, item: u32) -> Thrown<JsValue> {
-        let row = self.driver.read(|engine| engine.row(ItemId(item)).map(|row| row.js().clone())).map_err(thrown)?;
+        let row = self.driver.read(|engine| engine.row(ItemId(item)).map(JsRow::js)).map_err(thrown)?;
         Ok(row.unwrap_or_default())
     }
 

@@ -16,12 +16,13 @@ use super::{
 };
 
 impl<R: Row> Engine<R> {
-    pub(super) fn create(&mut self, store: StoreId, row: R, key: Option<Key>, source: Source) -> Result<(), Fault> {
+    pub(super) fn create(&mut self, store: StoreId, mut row: R, key: Option<Key>, source: Source) -> Result<(), Fault> {
         if !self.stores[store].is_open() {
             return Err(closed());
         }
         if let Some(key) = &key {
             self.plan_key(store, key)?;
+            row.set_remote_key(key);
         }
         let id = self.insert_new(store, row, key);
         self.changes(store).added.push(id);
@@ -48,13 +49,9 @@ impl<R: Row> Engine<R> {
         Ok(())
     }
 
-    /// Makes an item with keys, and nothing to say about it.
-    pub(super) fn insert_new(&mut self, store: StoreId, mut row: R, remote_key: Option<Key>) -> ItemId {
+    /// Makes an item with keys, and nothing to say about it. The row shows the server's key already.
+    pub(super) fn insert_new(&mut self, store: StoreId, row: R, remote_key: Option<Key>) -> ItemId {
         let storage_key = self.make_storage_key(store);
-        row.set_storage_key(&storage_key);
-        if let Some(key) = &remote_key {
-            row.set_remote_key(key);
-        }
         let mut item = Item::new(store, row, storage_key);
         item.remote_key = remote_key;
         item.touched = self.clock;

@@ -240,7 +240,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// The app asks for an item that is not here.
-    pub(super) fn await_item(&mut self, store: StoreId, row: R, key: Key) -> Result<(), Fault> {
+    pub(super) fn await_item(&mut self, store: StoreId, mut row: R, key: Key) -> Result<(), Fault> {
         if !self.stores[store].is_open() {
             return Err(closed());
         }
@@ -254,6 +254,7 @@ impl<R: Row> Engine<R> {
             self.out.made = Made::Item(id);
             return Ok(());
         }
+        row.set_remote_key(&key);
         let id = self.insert_new(store, row, Some(key));
         if let Some(item) = self.items.get_mut(id) {
             item.awaited = true;

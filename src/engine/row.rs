@@ -15,8 +15,6 @@ pub trait Row: Clone {
     fn diff(&self, other: &Self, among: FieldSet) -> FieldSet;
     /// Shows the server's key among the values.
     fn set_remote_key(&mut self, key: &Key);
-    /// Shows client storage's key among the values.
-    fn set_storage_key(&mut self, key: &Key);
 }
 
 /// The most properties that a schema can have.
@@ -82,7 +80,7 @@ impl FieldSet {
 /// A row as a server gave it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoteRow<R> {
-    /// The values.
+    /// The values, the key among them if there is one.
     pub row: R,
     /// Which fields were in the answer.
     pub present: FieldSet,

@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
 };
 
-use js_sys::{Array, Function, Reflect};
+use js_sys::{Function, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -18,14 +18,14 @@ use super::{
     client_storage::indexed_db::{IndexedDb, StoreWrites},
     clock::{Clock, now, seed},
     record::{fault_object, pack_all, unpack},
-    row::{JsRow, Shape},
+    row::{JsRow, KEY_PLACE, Shape, tell_changed, tell_made},
     transporter::http::{HttpTransporter, WireAction, WireRequest},
 };
 use crate::engine::{
     Engine,
     error::{Code, Fault},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Record, Rows},
+    input::{Input, Record},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Changes, Command, Made, Output, Request, Write},
@@ -39,8 +39,6 @@ pub struct StoreShell {
     pub name: String,
     /// How its rows look.
     pub shape: Shape,
-    /// The name of the key in client storage.
-    pub storage_key: String,
     /// Where its requests go.
     pub http: Option<HttpTransporter>,
     /// Where its records go.
@@ -75,9 +73,9 @@ struct Page {
 }
 
 enum Told {
-    Changed(Changes, Array),
+    Changed(Changes, Vec<JsRow>),
     /// One item came, and nothing else: the usual case, told without lists.
-    Made(StoreId, ItemId, JsValue),
+    Made(StoreId, ItemId, JsRow),
     /// One item changed, and nothing else.
     Touched(StoreId, ItemId),
     Settled(Token, Result<(), Fault>),
@@ -155,14 +153,9 @@ impl Driver {
     /// # Errors
     /// What the engine refuses; `E_POISONED`.
     pub fn handle(&'static self, input: Input<JsRow>) -> Result<Made, Fault> {
-        self.handle_rows(input, None)
-    }
-
-    /// As `handle`; `rows` holds the rows of the input in their order, to be told in one piece should all of them be new.
-    fn handle_rows(&'static self, input: Input<JsRow>, rows: Option<Array>) -> Result<Made, Fault> {
         let output = self.engine.try_borrow_mut().map_err(|_| poisoned())?.handle(now(), input)?;
         let made = output.made;
-        self.carry_out(output, rows);
+        self.carry_out(output);
         Ok(made)
     }
 
@@ -188,7 +181,7 @@ impl Driver {
         let Made::Store(id) = output.made else { return Err(poisoned()) };
         stores.push(shell);
         drop(stores);
-        self.carry_out(output, None);
+        self.carry_out(output);
         Ok(id)
     }
 
@@ -237,7 +230,7 @@ impl Driver {
         self.stores.borrow().get(usize::from(id.0)).cloned()
     }
 
-    fn carry_out(&'static self, output: Output<JsRow>, rows: Option<Array>) {
+    fn carry_out(&'static self, output: Output<JsRow>) {
         if !output.commands.is_empty() {
             drop(self.page.turned.call0(&JsValue::NULL));
         }
@@ -249,26 +242,21 @@ impl Driver {
             self.clock.end_turn();
         }
         let mut told = self.told.borrow_mut();
-        told.extend(output.changes.into_iter().map(|changes| self.news(changes, rows.as_ref())));
+        told.extend(output.changes.into_iter().map(|changes| self.news(changes)));
         told.extend(output.settled.into_iter().map(|(token, result)| Told::Settled(token, result)));
         drop(told);
         self.tell();
     }
 
-    fn news(&self, changes: Changes, rows: Option<&Array>) -> Told {
-        let row = |id: &ItemId| {
-            let engine = self.engine.try_borrow().ok()?;
-            Some(engine.row(*id)?.js().clone())
+    fn news(&self, changes: Changes) -> Told {
+        let rows: Vec<JsRow> = match self.engine.try_borrow() {
+            Ok(engine) => changes.added.iter().filter_map(|id| engine.row(*id).cloned()).collect(),
+            Err(_) => Vec::new(),
         };
-        match (changes.added.as_slice(), changes.updated.as_slice(), changes.removed.as_slice()) {
-            ([id], [], []) => Told::Made(changes.store, *id, row(id).unwrap_or_default()),
-            ([], [id], []) => Told::Touched(changes.store, *id),
-            (added, _, _) => {
-                // Rows are taken in in their order: as many as came are those that came.
-                let all = rows.filter(|rows| rows.length() as usize == added.len()).cloned();
-                let rows = all.unwrap_or_else(|| added.iter().map(|id| row(id).unwrap_or_default()).collect());
-                Told::Changed(changes, rows)
-            }
+        match (changes.added.as_slice(), rows.as_slice(), changes.updated.as_slice(), changes.removed.as_slice()) {
+            ([id], [row], [], []) => Told::Made(changes.store, *id, row.clone()),
+            ([], [], [id], []) => Told::Touched(changes.store, *id),
+            _ => Told::Changed(changes, rows),
         }
     }
 
@@ -281,31 +269,17 @@ impl Driver {
             let Some(next) = self.told.borrow_mut().pop_front() else { break };
             let none = &JsValue::NULL;
             // The page's side catches what listeners throw.
-            drop(match next {
-                Told::Changed(changes, rows) => {
-                    let ids = |list: &[ItemId]| -> JsValue {
-                        if list.is_empty() {
-                            return JsValue::UNDEFINED;
-                        }
-                        let ids: Vec<u32> = list.iter().map(|id| id.0).collect();
-                        js_sys::Uint32Array::from(ids.as_slice()).into()
-                    };
-                    let arguments = Array::of5(
-                        &changes.store.0.into(),
-                        &ids(&changes.added),
-                        &rows,
-                        &ids(&changes.updated),
-                        &ids(&changes.removed),
-                    );
-                    self.page.changed.apply(none, &arguments)
+            match next {
+                Told::Changed(changes, rows) => tell_changed(&self.page.changed, &changes, &rows),
+                Told::Made(store, item, row) => tell_made(&self.page.made, store, item, &row),
+                Told::Touched(store, item) => {
+                    drop(self.page.touched.call2(none, &store.0.into(), &item.0.into()));
                 }
-                Told::Made(store, item, row) => self.page.made.call3(none, &store.0.into(), &item.0.into(), &row),
-                Told::Touched(store, item) => self.page.touched.call2(none, &store.0.into(), &item.0.into()),
                 Told::Settled(token, result) => {
                     let fault = result.err().map_or(JsValue::UNDEFINED, |fault| fault_object(&fault));
-                    self.page.settled.call2(none, &token.0.into(), &fault)
+                    drop(self.page.settled.call2(none, &token.0.into(), &fault));
                 }
-            });
+            }
         }
         self.telling.set(false);
     }
@@ -327,16 +301,16 @@ impl Driver {
     fn load(&self, store: StoreId) {
         let Some(shell) = self.shell(store) else { return };
         let Some(database) = shell.storage.and_then(|id| self.database(id)) else { return };
-        let loading = database.load(&shell.name, &shell.storage_key);
+        let loading = database.load(&shell.name, KEY_PLACE);
         spawn_local(async move {
-            let (records, problem, rows) = match loading.await {
+            let (records, problem) = match loading.await {
                 Ok(records) => {
-                    let (records, problem, rows) = unpack(shell.shape, &records);
-                    (Ok(records), problem, Some(rows))
+                    let (records, problem) = unpack(shell.shape, &records);
+                    (Ok(records), problem)
                 }
-                Err(failure) => (Err(failure), None, None),
+                Err(failure) => (Err(failure), None),
             };
-            with(|driver| drop(driver.handle_rows(Input::Loaded { store, records, problem }, rows)));
+            happened(Input::Loaded { store, records, problem });
         });
     }
 
@@ -359,7 +333,7 @@ impl Driver {
         let batch = batch.into_iter().filter_map(|(store, puts, erased)| {
             let shell = self.shell(store)?;
             let puts = pack_all(shell.shape, &puts);
-            Some(StoreWrites { store: shell.name, key_name: shell.storage_key, puts, erased })
+            Some(StoreWrites { store: shell.name, key_name: KEY_PLACE.into(), puts, erased })
         });
         let writing = database.persist(batch.collect());
         spawn_local(async move { happened(Input::Persisted(id, writing.await)) });
@@ -395,13 +369,7 @@ impl Driver {
         spawn_local(async move {
             let answer = answering.await;
             let Some(key) = key else {
-                let mut rows = None;
-                let answer = map_answer::<Rows<JsRow>>(answer, |body| {
-                    let (told, array) = shell.shape.take_all(&body)?;
-                    rows = Some(array);
-                    Some(told)
-                });
-                return with(|driver| drop(driver.handle_rows(Input::Fetched(id, answer), rows)));
+                return happened(Input::Fetched(id, map_answer(answer, |body| shell.shape.take_all(&body))));
             };
             let answer = map_answer(answer, |body| {
                 let told: RemoteRow<JsRow> = shell.shape.take_remote(&body)?;

@@ -1,7 +1,7 @@
-//! What client storage holds for one item, as an object: `{ ...values, _id, id, _sync }`.
+//! What client storage holds for one item: a copy of its row, with what is to be said to the server in it (`_sync`).
 //!
-//! `_sync` is absent when the item is settled. Owns the names in it, which are a stored format: they may be added to, never
-//! given another meaning.
+//! `_sync` is absent when the item is settled, and `[first, last, key]` for an item that is simply new. Owns the names in it,
+//! which are a stored format: they may be added to, never given another meaning.
 
 use js_sys::{Array, Reflect};
 use wasm_bindgen::prelude::*;
@@ -32,7 +32,7 @@ extern "C" {
         d: u32,
     ) -> JsValue;
     #[wasm_bindgen(js_name = packAttempt)]
-    fn pack_attempt(shape: &JsValue, edit: &JsValue, attempts: u32, frozen: &JsValue, parked: &JsValue) -> JsValue;
+    fn pack_attempt(shape: &JsValue, edit: &JsValue, attempts: u32, frozen: Option<u32>, parked: &JsValue) -> JsValue;
     #[wasm_bindgen(js_name = packSync)]
     #[allow(clippy::too_many_arguments)]
     fn pack_sync(
@@ -40,14 +40,14 @@ extern "C" {
         settled: &str,
         in_flight: &JsValue,
         pending: &JsValue,
-        base: &JsValue,
+        base: Option<u32>,
         a: u32,
         b: u32,
         c: u32,
         d: u32,
     ) -> JsValue;
     #[wasm_bindgen(js_name = packAll)]
-    fn pack_all_js(shape: &JsValue, rows: &Array, texts: &str, numbers: &[f64]) -> Array;
+    fn pack_all_js(rows: &[u32], texts: &str, numbers: &[f64]) -> Array;
     #[wasm_bindgen(js_name = setSync)]
     fn set_sync(records: &Array, at: u32, sync: &JsValue);
     #[wasm_bindgen(catch, js_name = unpackAll)]
@@ -55,11 +55,13 @@ extern "C" {
     #[wasm_bindgen(js_name = fieldWords)]
     fn field_words(shape: &JsValue, names: &Array) -> Vec<u32>;
     #[wasm_bindgen(js_name = unpackRow)]
-    fn unpack_row(shape: &JsValue, object: &JsValue) -> JsValue;
+    fn unpack_row(shape: &JsValue, object: &JsValue) -> u32;
 
     type Unpacked;
     #[wasm_bindgen(method, getter)]
-    fn rows(this: &Unpacked) -> Array;
+    fn first(this: &Unpacked) -> u32;
+    #[wasm_bindgen(method, getter)]
+    fn count(this: &Unpacked) -> u32;
     #[wasm_bindgen(method, getter)]
     fn syncs(this: &Unpacked) -> Array;
     #[wasm_bindgen(method, getter, js_name = storageKeys)]
@@ -70,12 +72,12 @@ extern "C" {
     fn problems(this: &Unpacked) -> u32;
 }
 
-/// The objects to store for items, in one crossing but for those that are neither settled nor simply new.
+/// The rows to store for items, in one crossing but for those that are neither settled nor simply new.
 pub fn pack_all(shape: Shape, records: &[Record<JsRow>]) -> Array {
-    let (rows, mut texts, mut numbers) = (Array::new(), String::new(), Vec::with_capacity(records.len()));
+    let rows: Vec<u32> = records.iter().map(|record| record.row.number()).collect();
+    let (mut texts, mut numbers) = (String::new(), Vec::with_capacity(records.len()));
     let mut others = Vec::new();
     for (at, record) in records.iter().enumerate() {
-        rows.push(record.row.js());
         if at > 0 {
             texts.push('\0');
         }
@@ -96,7 +98,7 @@ pub fn pack_all(shape: Shape, records: &[Record<JsRow>]) -> Array {
             }
         }
     }
-    let packed = pack_all_js(shape.js(), &rows, &texts, &numbers);
+    let packed = pack_all_js(&rows, &texts, &numbers);
     for (at, sync) in others {
         set_sync(&packed, u32::try_from(at).unwrap_or(u32::MAX), &sync_object(shape, sync));
     }
@@ -113,17 +115,17 @@ const fn place(seq: Seq) -> f64 {
 
 fn sync_object(shape: Shape, sync: &Sync<JsRow>) -> JsValue {
     let in_flight = sync.in_flight.as_ref().map_or(JsValue::UNDEFINED, |attempt| {
-        let frozen = attempt.frozen.as_ref().map_or(JsValue::UNDEFINED, |row| row.js().clone());
-        pack_attempt(shape.js(), &edit(shape, &attempt.edit), attempt.attempts, &frozen, &parked(&attempt.state))
+        let frozen = attempt.frozen.as_ref().map(JsRow::number);
+        pack_attempt(shape.js(), &edit(shape, &attempt.edit), attempt.attempts, frozen, &parked(&attempt.state))
     });
     let pending = sync.pending.as_ref().map_or(JsValue::UNDEFINED, |pending| edit(shape, pending));
-    let base = sync.base.as_ref().map_or(JsValue::UNDEFINED, |row| row.js().clone());
+    let base = sync.base.as_ref().map(JsRow::number);
     let [a, b, c, d] = split(sync.base_fields);
     let settled = match sync.settled {
         Settled::New => "new",
         Settled::Existent => "existent",
     };
-    pack_sync(shape.js(), settled, &in_flight, &pending, &base, a, b, c, d)
+    pack_sync(shape.js(), settled, &in_flight, &pending, base, a, b, c, d)
 }
 
 fn edit(shape: Shape, edit: &Edit) -> JsValue {
@@ -156,20 +158,19 @@ pub fn fault_object(fault: &Fault) -> JsValue {
     object.into()
 }
 
-/// Stored records as the engine's, the problem with those that make no sense, and the rows as one array.
-pub fn unpack(shape: Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Fault>, Array) {
+/// Stored records as the engine's, and the problem with those that make no sense.
+pub fn unpack(shape: Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Fault>) {
     let Ok(unpacked) = unpack_all(shape.js(), records) else {
         let fault = Fault::new(Code::Storage, "the stored records could not be read");
-        return (Vec::new(), Some(fault), Array::new());
+        return (Vec::new(), Some(fault));
     };
     let mut problems = unpacked.problems();
     let (storage_keys, remote_keys) = (unpacked.storage_keys(), unpacked.remote_keys());
-    let rows = unpacked.rows();
-    let mut list: Vec<Option<Record<JsRow>>> = rows
-        .iter()
+    let mut list: Vec<Option<Record<JsRow>>> = shape
+        .rows(unpacked.first(), unpacked.count())
         .zip(storage_keys.split('\0').zip(remote_keys.split('\0')))
         .map(|(row, (storage_key, remote_key))| {
-            let (row, storage_key) = (shape.row(row), key_of(storage_key)?);
+            let storage_key = key_of(storage_key)?;
             Some(Record { storage_key, remote_key: key_of(remote_key), row, sync: None })
         })
         .collect();
@@ -191,7 +192,7 @@ pub fn unpack(shape: Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Faul
         let message = [&problems.to_string(), " stored records make no sense and were left out"].concat();
         Fault::new(Code::Storage, message)
     });
-    (records, problem, rows)
+    (records, problem)
 }
 
 fn get(object: &JsValue, name: &str) -> Option<JsValue> {
@@ -204,8 +205,12 @@ fn text(object: &JsValue, name: &str) -> Option<String> {
 
 /// A count, as it was stored.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is not a count becomes none")]
+fn count(number: f64) -> Option<u64> {
+    (number >= 0.0).then_some(number as u64)
+}
+
 fn number(object: &JsValue, name: &str) -> Option<u64> {
-    get(object, name)?.as_f64().filter(|number| *number >= 0.0).map(|number| number as u64)
+    count(get(object, name)?.as_f64()?)
 }
 
 fn list(object: &JsValue, name: &str) -> Option<Array> {
@@ -213,6 +218,9 @@ fn list(object: &JsValue, name: &str) -> Option<Array> {
 }
 
 fn read_sync(shape: Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
+    if let Some(create) = stored.dyn_ref::<Array>() {
+        return read_create(shape, create);
+    }
     let settled = match get(stored, "settled")?.as_string()?.as_str() {
         "new" => Settled::New,
         "existent" => Settled::Existent,
@@ -230,6 +238,16 @@ fn read_sync(shape: Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
         sync.base = Some(shape.row(unpack_row(shape.js(), &base)));
     }
     (sync.pending.is_some() || sync.in_flight.is_some()).then_some(sync)
+}
+
+/// What `packAll` writes for an item that is simply new.
+fn read_create(shape: Shape, create: &Array) -> Option<Sync<JsRow>> {
+    let place = |at| create.get(at).as_f64().and_then(count).map(Seq);
+    let (first, last) = (place(0)?, place(1)?);
+    let key = IdempotencyKey::parse(&create.get(2).as_string()?)?;
+    let mut sync = Sync::new(Settled::New);
+    sync.pending = Some(Edit { action: Action::Create, fields: FieldSet::first(shape.fields()), first, last, key });
+    Some(sync)
 }
 
 fn read_edit(shape: Shape, stored: &JsValue) -> Option<Edit> {

@@ -2,11 +2,13 @@
 // answer or a whole load, never one for each value. Decides nothing about order, retry, merge or state: the engine names
 // the fields, this file moves them.
 //
-// A row is an array: the fields in the schema's order, then the server's key, then client storage's key. An array is read by
-// place, which engines make as fast as a plain object's property for any number of schemas; a property whose name is
-// data is read five times slower (measured: 1e6 reads 2.3 ms plain, 3.1 ms by place, 12 ms by name). Objects are made of
-// it only for what goes out: records and requests. A field set comes as four words of 32 bits. A refusal is thrown as
-// {code, message}.
+// A row is an array: client storage's key, the server's key, what is to be said to the server (in stored copies only), the
+// names of the columns, then the fields in the schema's order. An array is read by place, which engines make as fast as
+// a plain object's property for any number of schemas; a property whose name is data is read five times slower
+// (measured: 1e6 reads 2.3 ms plain, 3.1 ms by place, 12 ms by name). A row says itself what its columns are, so that a
+// copy of it can be stored as it is and be read under another schema. Objects are made of it for what goes out
+// to others: requests, and the records of client storages written in JavaScript. A field set comes as four words of 32
+// bits. A refusal is thrown as {code, message}.
 
 const MAX_DEPTH = 64;
 
@@ -17,15 +19,56 @@ const refuse = (code, message) => {
 /** names: the fields in their order; kinds: for each its {kind, required, default, items, properties}. */
 export function makeShape(names, kinds, key, storageKey, numeric) {
   const places = new Map(names.map((name, place) => [name, place]));
-  const blank = [...names, key, storageKey].map(() => undefined);
+  const blank = [undefined, undefined, undefined, names, ...names.map(() => undefined)];
   return { names, kinds, places, key, storageKey, numeric, blank, words: [0, 0, 0, 0], givenKey: undefined };
 }
 
-/** A copy of one array, so that all rows are of one kind to the JavaScript engine. */
-export const emptyRow = (shape) => shape.blank.slice();
+const STORAGE_KEY = 0;
+const REMOTE_KEY = 1;
+const SYNC = 2;
+const COLUMNS = 3;
+/** The place of the first field. */
+const FIRST = 4;
 
-const remotePlace = (shape) => shape.names.length;
-const storagePlace = (shape) => shape.names.length + 1;
+/** A copy of one array, so that all rows are of one kind to the JavaScript engine. */
+const blankRow = (shape) => shape.blank.slice();
+
+export const emptyRow = (shape) => hold(blankRow(shape));
+
+/** The rows that the engine holds, by the numbers under which it knows them, and the numbers that are free again. */
+const held = [];
+const free = [];
+
+function hold(row) {
+  const number = free.length > 0 ? free.pop() : held.length;
+  held[number] = row;
+  return number;
+}
+
+/** Many rows under numbers that follow each other; the first of these. */
+function holdAll(rows) {
+  const first = held.length;
+  for (const row of rows) held.push(row);
+  return first;
+}
+
+export function release(number) {
+  held[number] = undefined;
+  free.push(number);
+}
+
+export const rowAt = (number) => held[number];
+
+/** Calls `made(store, item, row)`. */
+export const tellMade = (made, store, item, number) => made(store, item, held[number]);
+
+/** Calls `changed(store, added, rows, updated, removed)`, in which lists that are empty are left out. The lists that come in
+ *  lie in the module's memory, which may move. */
+export function tellChanged(changed, store, added, numbers, updated, removed) {
+  const rows = Array.from(numbers, rowAt);
+  const some = (list) => (list.length > 0 ? list.slice() : undefined);
+  changed(store, some(added), rows, some(updated), some(removed));
+}
 
 const isPlain = (value) => {
   if (typeof value !== "object" || value === null) return false;
@@ -127,6 +170,35 @@ function check(definition, value, path, foreign) {
   }
 }
 
+/** Whether a value of parsed JSON is already what its property keeps: then nothing is made anew, and no path is spelled. */
+function fits(definition, value) {
+  if (value === null) return true;
+  switch (definition.kind) {
+    case "string":
+    case "boolean":
+    case "number":
+      return typeof value === definition.kind;
+    case "array": {
+      const { items } = definition;
+      if (!Array.isArray(value)) return false;
+      if (items) for (const entry of value) if (!fits(items, entry)) return false;
+      return true;
+    }
+    case "object": {
+      if (typeof value !== "object" || Array.isArray(value)) return false;
+      const { properties } = definition;
+      if (!properties?.length) return true;
+      for (const name in value) {
+        const property = properties.find((known) => known.name === name);
+        if (!property || !fits(property, value[name])) return false;
+      }
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
 function checkArray(definition, value, path, foreign) {
   if (!definition.items) return foreign ? value : copy(value, path, 0);
   const list = [];
@@ -155,7 +227,7 @@ export function take(shape, values, whole) {
   if (typeof values !== "object" || values === null)
     refuse("E_TYPE", `the values must be an object with the schema's properties, not ${describe(values)}`);
   const { names, kinds } = shape;
-  const row = emptyRow(shape);
+  const row = blankRow(shape);
   const words = shape.words.fill(0);
   for (let place = 0; place < names.length; place++) {
     const definition = kinds[place];
@@ -166,11 +238,11 @@ export function take(shape, values, whole) {
     }
     if (definition.required && (value === undefined || value === null))
       refuse("E_TYPE", `"${names[place]}" is required; give it a value`);
-    row[place] = check(definition, value, names[place], false);
+    row[FIRST + place] = check(definition, value, names[place], false);
     words[place >> 5] |= 1 << (place & 31);
   }
   shape.givenKey = values[shape.key];
-  return row;
+  return hold(row);
 }
 
 /** The key among the values that were taken last: null for none, else as `takeKey`. */
@@ -186,28 +258,28 @@ export function takeOne(shape, place, value) {
   const definition = shape.kinds[place];
   if ((value === undefined || value === null) && definition.required)
     refuse("E_TYPE", `"${name}" is required; give it a value`);
-  const row = emptyRow(shape);
-  row[place] = check(definition, value, name, false);
-  return row;
+  const row = blankRow(shape);
+  row[FIRST + place] = check(definition, value, name, false);
+  return hold(row);
 }
 
 /** A server's object as a row; undefined if it is none. Values of a wrong type are left out. */
 export function takeForeign(shape, values) {
   if (!isPlain(values)) return undefined;
-  const row = emptyRow(shape);
+  const row = blankRow(shape);
   const words = shape.words.fill(0);
   for (let place = 0; place < shape.names.length; place++) {
     const name = shape.names[place];
     if (!Object.hasOwn(values, name)) continue;
     try {
-      row[place] = check(shape.kinds[place], values[name], name, true);
+      row[FIRST + place] = check(shape.kinds[place], values[name], name, true);
       words[place >> 5] |= 1 << (place & 31);
     } catch (refusal) {
       if (refusal?.code === undefined) throw refusal;
     }
   }
   shape.givenKey = Object.hasOwn(values, shape.key) ? values[shape.key] : undefined;
-  return row;
+  return hold(row);
 }
 
 /** A server's array as rows. A row without a key, with a wrong type, or twice is left out and counted. */
@@ -233,13 +305,15 @@ export function takeAll(shape, list) {
       continue;
     }
     const base = rows.length * 4;
-    const row = emptyRow(shape);
-    row[remotePlace(shape)] = shape.numeric ? Number(values[shape.key]) : values[shape.key];
+    const row = blankRow(shape);
+    row[REMOTE_KEY] = shape.numeric ? Number(values[shape.key]) : values[shape.key];
     try {
       for (let place = 0; place < shape.names.length; place++) {
         const name = shape.names[place];
         if (!Object.hasOwn(values, name)) continue;
-        row[place] = check(shape.kinds[place], values[name], name, true);
+        const value = values[name];
+        const definition = shape.kinds[place];
+        row[FIRST + place] = fits(definition, value) ? value : check(definition, value, name, true);
         words[base + (place >> 5)] |= 1 << (place & 31);
       }
     } catch (refusal) {
@@ -252,14 +326,14 @@ export function takeAll(shape, list) {
     rows.push(row);
     keys.push(key);
   }
-  return { rows, keys: keys.join("\0"), words, problems, problem };
+  return { first: holdAll(rows), count: rows.length, keys: keys.join("\0"), words, problems, problem };
 }
 
 /** A key in the form that `Key` reads. */
 export const takeKey = keyText;
 
-export function setRemoteKey(shape, row, text, numeric) {
-  row[remotePlace(shape)] = numeric || shape.numeric ? Number(text) : text;
+export function setRemoteKey(shape, number, text, numeric) {
+  held[number][REMOTE_KEY] = numeric || shape.numeric ? Number(text) : text;
 }
 
 function each(words, visit) {
@@ -267,16 +341,17 @@ function each(words, visit) {
     for (let left = words[at] >>> 0; left !== 0; left &= left - 1) visit(at * 32 + 31 - Math.clz32(left & -left));
 }
 
-export function merge(row, from, a, b, c, d) {
-  each([a, b, c, d], (place) => {
-    row[place] = from[place];
+const move = (row, from, words) =>
+  each(words, (place) => {
+    row[FIRST + place] = from[FIRST + place];
   });
-}
 
-export function pick(shape, row, a, b, c, d) {
-  const picked = emptyRow(shape);
-  merge(picked, row, a, b, c, d);
-  return picked;
+export const merge = (number, from, a, b, c, d) => move(held[number], held[from], [a, b, c, d]);
+
+export function pick(shape, number, a, b, c, d) {
+  const picked = blankRow(shape);
+  move(picked, held[number], [a, b, c, d]);
+  return hold(picked);
 }
 
 function same(one, other) {
@@ -293,11 +368,12 @@ function same(one, other) {
 }
 
 /** Whether any of the fields differs; `words` says which. */
-export function diff(shape, row, other, a, b, c, d) {
+export function diff(shape, number, other, a, b, c, d) {
+  const [mine, theirs] = [held[number], held[other]];
   const words = shape.words.fill(0);
   let any = false;
   each([a, b, c, d], (place) => {
-    if (place < shape.names.length && !same(row[place], other[place])) {
+    if (place < shape.names.length && !same(mine[FIRST + place], theirs[FIRST + place])) {
       words[place >> 5] |= 1 << (place & 31);
       any = true;
     }
@@ -309,14 +385,15 @@ export function diff(shape, row, other, a, b, c, d) {
 function fieldsOf(shape, row, words) {
   const object = {};
   each(words, (place) => {
-    if (place < shape.names.length && row[place] !== undefined) object[shape.names[place]] = row[place];
+    const value = row[FIRST + place];
+    if (place < shape.names.length && value !== undefined) object[shape.names[place]] = value;
   });
   return object;
 }
 
 /** What is sent: the fields that are set, and the key if there is one. */
-export function payload(shape, row, text, numeric, a, b, c, d) {
-  const body = fieldsOf(shape, row, [a, b, c, d]);
+export function payload(shape, number, text, numeric, a, b, c, d) {
+  const body = fieldsOf(shape, held[number], [a, b, c, d]);
   if (text !== undefined) body[shape.key] = numeric || shape.numeric ? Number(text) : text;
   return body;
 }
@@ -340,7 +417,7 @@ export function packEdit(shape, action, first, last, key, a, b, c, d) {
 
 export function packAttempt(shape, edit, attempts, frozen, parked) {
   const attempt = { ...edit, attempts };
-  if (frozen) attempt.frozen = fieldsOf(shape, frozen, ALL);
+  if (frozen !== undefined) attempt.frozen = fieldsOf(shape, held[frozen], ALL);
   if (parked) attempt.parked = parked;
   return attempt;
 }
@@ -350,89 +427,102 @@ export function packSync(shape, settled, inFlight, pending, base, a, b, c, d) {
   const sync = { settled };
   if (inFlight) sync.inFlight = inFlight;
   if (pending) sync.pending = pending;
-  if (base) {
-    sync.base = fieldsOf(shape, base, ALL);
+  if (base !== undefined) {
+    sync.base = fieldsOf(shape, held[base], ALL);
     sync.baseFields = fieldNames(shape, [a, b, c, d]);
   }
   return sync;
 }
 
-/** The record: the values by their names, the keys, and what is to be said to the server, if anything is. */
-function packRecord(shape, row, storageKey) {
-  const record = {};
-  const { names } = shape;
-  for (let place = 0; place < names.length; place++) record[names[place]] = row[place];
-  record[shape.key] = row[remotePlace(shape)];
-  record[shape.storageKey] = row[storagePlace(shape)] ??= storageKey;
-  return record;
-}
-
-/** Records of many rows in one crossing. `texts`: NUL between them, for each row its storage key, and for a new item the
- *  key of its create. `numbers`: for each row NUMERIC | NEW, and for a new item the places of its first and last edit. */
-export function packAll(shape, rows, texts, numbers) {
-  const text = texts.split("\0").values();
-  const number = numbers.values();
-  return rows.map((row) => {
-    const kind = number.next().value;
-    const storageKey = text.next().value;
-    const record = packRecord(shape, row, kind & NUMERIC ? Number(storageKey) : storageKey);
-    if (kind & NEW) {
-      const pending = {
-        action: "create",
-        first: number.next().value,
-        last: number.next().value,
-        key: text.next().value,
-      };
-      record._sync = { settled: "new", pending };
-    }
-    return record;
+/** Copies of many rows, to be stored, in one crossing. `texts`: NUL between them, for each row its storage key, and for a new
+ *  item the key of its create. `numbers`: for each row NUMERIC | NEW, and for a new item the places of its first and last
+ *  edit. */
+export function packAll(rows, texts, numbers) {
+  const text = texts.split("\0");
+  let [at, nth] = [0, 0];
+  return Array.from(rows, (number) => {
+    const row = held[number];
+    const kind = numbers[nth++];
+    const storageKey = text[at++];
+    row[STORAGE_KEY] ??= kind & NUMERIC ? Number(storageKey) : storageKey;
+    const copied = row.slice();
+    if (kind & NEW) copied[SYNC] = [numbers[nth++], numbers[nth++], text[at++]];
+    return copied;
   });
 }
 
 const NUMERIC = 1;
 const NEW = 2;
 
-export const setSync = (records, at, sync) => {
-  records[at]._sync = sync;
+export const setSync = (rows, at, sync) => {
+  rows[at][SYNC] = sync;
 };
 
 /** A stored object as a row. */
 export function unpackRow(shape, object) {
-  const row = emptyRow(shape);
+  const row = blankRow(shape);
   const names = shape.names;
-  for (let place = 0; place < names.length; place++) row[place] = object[names[place]];
-  row[remotePlace(shape)] = object[shape.key];
-  row[storagePlace(shape)] = object[shape.storageKey];
+  for (let place = 0; place < names.length; place++) row[FIRST + place] = object[names[place]];
+  return hold(row);
+}
+
+/** The same values under this shape's columns. */
+function underColumns(shape, stored) {
+  const row = blankRow(shape);
+  for (let at = 0; at < FIRST; at++) if (at !== COLUMNS) row[at] = stored[at];
+  stored[COLUMNS].forEach((name, place) => {
+    const known = shape.places.get(name);
+    if (known !== undefined) row[FIRST + known] = stored[FIRST + place];
+  });
   return row;
 }
 
 /** Keys for client storage are made in ascending order, so sorting by them gives the order in which items came. */
-function inOrder(shape, records) {
-  const key = (record) => record?.[shape.storageKey];
-  const sorted = records.every((record, at) => at === 0 || key(records[at - 1]) <= key(record));
-  return sorted ? records : records.toSorted((one, other) => (key(one) < key(other) ? -1 : 1));
+function inOrder(rows) {
+  const key = (row) => row?.[STORAGE_KEY];
+  for (let at = 1; at < rows.length; at++)
+    if (!(key(rows[at - 1]) <= key(rows[at]))) return rows.toSorted((one, other) => (key(one) < key(other) ? -1 : 1));
+  return rows;
 }
 
-/** Stored records as rows, with what is to be said of them, in one crossing. Records that make no sense are counted. */
+/** Stored rows as rows to work with, with what is to be said of them, in one crossing. They become the items' own. What makes
+ *  no sense is counted. */
 export function unpackAll(shape, stored) {
-  const records = inOrder(shape, stored);
   const rows = [];
   const syncs = [];
   const storageKeys = [];
   const remoteKeys = [];
+  // Rows that were stored together share one list of columns.
+  let [columns, fits] = [shape.names, true];
   let problems = 0;
-  for (const record of records) {
-    const storageKey = isPlain(record) ? keyText(record[shape.storageKey]) : "";
+  for (let row of inOrder(stored)) {
+    const storageKey = Array.isArray(row) && Array.isArray(row[COLUMNS]) ? keyText(row[STORAGE_KEY]) : "";
     if (storageKey === "") {
       problems++;
       continue;
     }
-    if (record._sync !== undefined) syncs.push(rows.length, record._sync);
-    rows.push(unpackRow(shape, record));
+    if (row[COLUMNS] !== columns) {
+      columns = row[COLUMNS];
+      fits = columns.length === shape.names.length && columns.every((name, place) => name === shape.names[place]);
+    }
+    if (fits) row[COLUMNS] = shape.names;
+    else row = underColumns(shape, row);
+    if (row[SYNC] !== undefined) {
+      syncs.push(rows.length, row[SYNC]);
+      row[SYNC] = undefined;
+    }
+    rows.push(row);
     storageKeys.push(storageKey);
-    remoteKeys.push(keyText(record[shape.key]));
+    remoteKeys.push(keyText(row[REMOTE_KEY]));
   }
-  return { rows, syncs, storageKeys: storageKeys.join("\0"), remoteKeys: remoteKeys.join("\0"), problems };
+  return {
+    first: holdAll(rows),
+    count: rows.length,
+    syncs,
+    storageKeys: storageKeys.join("\0"),
+    remoteKeys: remoteKeys.join("\0"),
+    problems,
+  };
 }
 
 /** The words of the named fields. */

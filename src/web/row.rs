@@ -2,13 +2,16 @@
 //!
 //! Owns the border between the two. Decides nothing: which fields, and when, is the engine's word.
 
-use js_sys::Array;
+use std::rc::Rc;
+
+use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
 
 use crate::engine::{
     error::{Code, Fault},
-    id::Key,
+    id::{ItemId, Key, StoreId},
     input::Rows,
+    output::Changes,
     row::{FieldSet, RemoteRow, Row},
     schema::Schema,
 };
@@ -18,34 +21,48 @@ extern "C" {
     #[wasm_bindgen(js_name = makeShape)]
     fn make_shape(names: Vec<String>, kinds: &JsValue, key: &str, storage_key: &str, numeric: bool) -> JsValue;
     #[wasm_bindgen(js_name = emptyRow)]
-    fn empty_row(shape: &JsValue) -> JsValue;
+    fn empty_row(shape: &JsValue) -> u32;
+    fn release(number: u32);
+    #[wasm_bindgen(js_name = rowAt)]
+    fn row_at(number: u32) -> JsValue;
+    #[wasm_bindgen(js_name = tellMade)]
+    fn tell_made_js(made: &Function, store: u16, item: u32, number: u32);
+    #[wasm_bindgen(js_name = tellChanged)]
+    fn tell_changed_js(
+        changed: &Function,
+        store: u16,
+        added: &[u32],
+        numbers: &[u32],
+        updated: &[u32],
+        removed: &[u32],
+    );
     #[wasm_bindgen(catch, js_name = take)]
-    fn take_js(shape: &JsValue, values: &JsValue, whole: bool) -> Result<JsValue, JsValue>;
+    fn take_js(shape: &JsValue, values: &JsValue, whole: bool) -> Result<u32, JsValue>;
     #[wasm_bindgen(js_name = givenKey)]
     fn given_key(shape: &JsValue) -> Option<String>;
     #[wasm_bindgen(js_name = word)]
     fn word_js(shape: &JsValue, at: u32) -> u32;
     #[wasm_bindgen(catch, js_name = takeOne)]
-    fn take_one_js(shape: &JsValue, place: u32, value: &JsValue) -> Result<JsValue, JsValue>;
+    fn take_one_js(shape: &JsValue, place: u32, value: &JsValue) -> Result<u32, JsValue>;
     #[wasm_bindgen(catch, js_name = takeForeign)]
-    fn take_foreign_js(shape: &JsValue, values: &JsValue) -> Result<JsValue, JsValue>;
+    fn take_foreign_js(shape: &JsValue, values: &JsValue) -> Result<Option<u32>, JsValue>;
     #[wasm_bindgen(catch, js_name = takeAll)]
     fn take_all_js(shape: &JsValue, list: &JsValue) -> Result<TakenAll, JsValue>;
     #[wasm_bindgen(js_name = takeKey)]
     fn take_key_js(key: &JsValue) -> String;
     #[wasm_bindgen(js_name = setRemoteKey)]
-    fn set_remote_key(shape: &JsValue, row: &JsValue, text: &str, numeric: bool);
+    fn set_remote_key(shape: &JsValue, row: u32, text: &str, numeric: bool);
     #[wasm_bindgen(js_name = merge)]
-    fn merge_js(row: &JsValue, from: &JsValue, a: u32, b: u32, c: u32, d: u32);
+    fn merge_js(row: u32, from: u32, a: u32, b: u32, c: u32, d: u32);
     #[wasm_bindgen(js_name = pick)]
-    fn pick_js(shape: &JsValue, row: &JsValue, a: u32, b: u32, c: u32, d: u32) -> JsValue;
+    fn pick_js(shape: &JsValue, row: u32, a: u32, b: u32, c: u32, d: u32) -> u32;
     #[wasm_bindgen(js_name = diff)]
-    fn diff_js(shape: &JsValue, row: &JsValue, other: &JsValue, a: u32, b: u32, c: u32, d: u32) -> bool;
+    fn diff_js(shape: &JsValue, row: u32, other: u32, a: u32, b: u32, c: u32, d: u32) -> bool;
     #[wasm_bindgen(js_name = payload)]
     #[allow(clippy::too_many_arguments)]
     fn payload_js(
         shape: &JsValue,
-        row: &JsValue,
+        row: u32,
         text: Option<&str>,
         numeric: bool,
         a: u32,
@@ -56,7 +73,9 @@ extern "C" {
 
     type TakenAll;
     #[wasm_bindgen(method, getter)]
-    fn rows(this: &TakenAll) -> Array;
+    fn first(this: &TakenAll) -> u32;
+    #[wasm_bindgen(method, getter)]
+    fn count(this: &TakenAll) -> u32;
     #[wasm_bindgen(method, getter)]
     fn keys(this: &TakenAll) -> String;
     #[wasm_bindgen(method, getter)]
@@ -66,6 +85,9 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn problem(this: &TakenAll) -> String;
 }
+
+/// The name of the place of client storage's key in a row.
+pub const KEY_PLACE: &str = "0";
 
 /// How the rows of one store look. Made once for a schema and kept as long as the page, so that a row carries no count.
 #[derive(Clone, Copy)]
@@ -77,8 +99,17 @@ pub struct Shape {
 /// The values of one item: a handle to the array behind its properties.
 #[derive(Clone)]
 pub struct JsRow {
-    js: JsValue,
+    held: Rc<Held>,
     shape: Shape,
+}
+
+/// The number under which `row.js` holds the array: rows cross the border by the thousand, and numbers do so for nothing.
+struct Held(u32);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        release(self.0);
+    }
 }
 
 /// The app's values, checked.
@@ -109,9 +140,9 @@ impl Shape {
         self.fields
     }
 
-    /// A handle to an array that has this shape.
-    pub fn row(&self, js: JsValue) -> JsRow {
-        JsRow { js, shape: *self }
+    /// A handle to the array with this number, which has this shape.
+    pub fn row(&self, number: u32) -> JsRow {
+        JsRow { held: Rc::new(Held(number)), shape: *self }
     }
 
     /// A row without values.
@@ -142,35 +173,33 @@ impl Shape {
 
     /// A server's object as a row; nothing if it is none.
     pub fn take_remote(&self, values: &JsValue) -> Option<RemoteRow<JsRow>> {
-        let row = take_foreign_js(self.js, values).ok().filter(|row| !row.is_undefined())?;
+        let row = take_foreign_js(self.js, values).ok()??;
         let key = given_key(self.js).and_then(|key| key_of(&key));
         Some(RemoteRow { row: self.row(row), present: self.words(), key })
     }
 
-    /// A server's array as rows, and the same rows as one array; nothing if it is none.
-    pub fn take_all(&self, list: &JsValue) -> Option<(Rows<JsRow>, Array)> {
+    /// A server's array as rows; nothing if it is none.
+    pub fn take_all(&self, list: &JsValue) -> Option<Rows<JsRow>> {
         if !Array::is_array(list) {
             return None;
         }
         let taken = take_all_js(self.js, list).ok()?;
-        let (rows, present, keys) = (taken.rows(), taken.words(), taken.keys());
-        let total = rows.length() + taken.problems();
+        let (present, keys) = (taken.words(), taken.keys());
         let problem = (taken.problems() > 0).then(|| {
             let (left_out, first) = (taken.problems().to_string(), taken.problem());
+            let total = taken.count() + taken.problems();
             let message = [&left_out, " of ", &total.to_string(), " rows were left out; ", &first].concat();
             Fault::new(Code::BadAnswer, message)
         });
-        let told = rows
-            .iter()
-            .zip(keys.split('\0'))
-            .enumerate()
-            .map(|(at, (row, key))| RemoteRow {
-                row: self.row(row),
-                present: words(&present, at * 4),
-                key: key_of(key),
-            })
-            .collect();
-        Some((Rows { rows: told, complete: true, problem }, rows))
+        let rows = self.rows(taken.first(), taken.count()).zip(keys.split('\0')).enumerate();
+        let told = rows.map(|(at, (row, key))| RemoteRow { row, present: words(&present, at * 4), key: key_of(key) });
+        Some(Rows { rows: told.collect(), complete: true, problem })
+    }
+
+    /// Handles to as many arrays, whose numbers follow each other.
+    pub fn rows(&self, first: u32, count: u32) -> impl ExactSizeIterator<Item = JsRow> {
+        make_room(count);
+        (first..first + count).map(|number| self.row(number))
     }
 
     /// Reads a key that the app gave.
@@ -190,40 +219,64 @@ impl Shape {
 
 impl JsRow {
     /// The array itself.
-    pub fn js(&self) -> &JsValue {
-        &self.js
+    pub fn js(&self) -> JsValue {
+        row_at(self.held.0)
+    }
+
+    /// The number by which `row.js` knows it.
+    pub fn number(&self) -> u32 {
+        self.held.0
     }
 
     /// What is sent of it.
     pub fn payload(&self, key: Option<&Key>, fields: FieldSet) -> JsValue {
         let [a, b, c, d] = split(fields);
         let numeric = key.is_some_and(|key| key.numeric);
-        payload_js(self.shape.js, &self.js, key.map(Key::text), numeric, a, b, c, d)
+        payload_js(self.shape.js, self.held.0, key.map(Key::text), numeric, a, b, c, d)
     }
 }
 
 impl Row for JsRow {
     fn merge(&mut self, fields: FieldSet, from: &Self) {
         let [a, b, c, d] = split(fields);
-        merge_js(&self.js, &from.js, a, b, c, d);
+        merge_js(self.held.0, from.held.0, a, b, c, d);
     }
 
     fn pick(&self, fields: FieldSet) -> Self {
         let [a, b, c, d] = split(fields);
-        self.shape.row(pick_js(self.shape.js, &self.js, a, b, c, d))
+        self.shape.row(pick_js(self.shape.js, self.held.0, a, b, c, d))
     }
 
     fn diff(&self, other: &Self, among: FieldSet) -> FieldSet {
         let [a, b, c, d] = split(among);
-        if diff_js(self.shape.js, &self.js, &other.js, a, b, c, d) { self.shape.words() } else { FieldSet::NONE }
+        if diff_js(self.shape.js, self.held.0, other.held.0, a, b, c, d) { self.shape.words() } else { FieldSet::NONE }
     }
 
     fn set_remote_key(&mut self, key: &Key) {
-        set_remote_key(self.shape.js, &self.js, key.text(), key.numeric);
+        set_remote_key(self.shape.js, self.held.0, key.text(), key.numeric);
     }
+}
 
-    /// Shown when the record is written, together with those of all others, and asked for by who reads it before.
-    fn set_storage_key(&mut self, _: &Key) {}
+/// Tells the page of one new item.
+pub fn tell_made(made: &Function, store: StoreId, item: ItemId, row: &JsRow) {
+    tell_made_js(made, store.0, item.0, row.number());
+}
+
+/// Tells the page what changed in a store; `rows` are those of the items that came.
+pub fn tell_changed(changed: &Function, changes: &Changes, rows: &[JsRow]) {
+    let ids = |list: &[ItemId]| -> Vec<u32> { list.iter().map(|id| id.0).collect() };
+    let numbers: Vec<u32> = rows.iter().map(JsRow::number).collect();
+    let (added, updated, removed) = (ids(&changes.added), ids(&changes.updated), ids(&changes.removed));
+    tell_changed_js(changed, changes.store.0, &added, &numbers, &updated, &removed);
+}
+
+/// What the engine needs for a row, about: the item, its keys, their places in the indexes.
+const BYTES_PER_ROW: usize = 384;
+
+/// Lets the module's memory grow once for many rows. The allocator would let it grow by 64 KiB and 64 KiB, and each time costs
+/// as much as 500 rows do (measured).
+fn make_room(rows: u32) {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(rows as usize * BYTES_PER_ROW)));
 }
 
 /// The four words of a field set.

@@ -419,7 +419,8 @@ pub fn empty<B>(status: u16) -> Answer<B> {
 
 /// A row as a server gives it.
 pub fn remote(key: &str, values: &[(usize, i64)]) -> RemoteRow<MapRow> {
-    RemoteRow { row: MapRow::of(values), present: FieldSet::first(FIELDS), key: Some(Key::new(key, false)) }
+    let key = Key::new(key, false);
+    RemoteRow { row: MapRow::of(values).with_key(&key), present: FieldSet::first(FIELDS), key: Some(key) }
 }
 
 fn deep(write: &Write<MapRow>) -> Write<MapRow> {

@@ -20,7 +20,6 @@ pub type Fields = [Option<i64>; FIELDS];
 struct Values {
     fields: Fields,
     remote_key: Option<Key>,
-    storage_key: Option<Key>,
 }
 
 /// A handle to the values; `clone` copies the handle.
@@ -29,7 +28,7 @@ pub struct MapRow(Rc<RefCell<Values>>);
 
 impl MapRow {
     pub fn new(fields: Fields) -> Self {
-        Self(Rc::new(RefCell::new(Values { fields, remote_key: None, storage_key: None })))
+        Self(Rc::new(RefCell::new(Values { fields, remote_key: None })))
     }
 
     /// With the values of some fields, the others left out.
@@ -39,6 +38,12 @@ impl MapRow {
             fields[*field] = Some(*value);
         }
         Self::new(fields)
+    }
+
+    /// As the shell hands in what a server gave: the key shows already.
+    pub fn with_key(mut self, key: &Key) -> Self {
+        self.set_remote_key(key);
+        self
     }
 
     pub fn fields(&self) -> Fields {
@@ -53,18 +58,10 @@ impl MapRow {
         self.0.borrow().remote_key.clone()
     }
 
-    pub fn storage_key(&self) -> Option<Key> {
-        self.0.borrow().storage_key.clone()
-    }
-
     /// Values of its own, as a database or a wire makes them.
     pub fn deep(&self) -> Self {
         let values = self.0.borrow();
-        Self(Rc::new(RefCell::new(Values {
-            fields: values.fields,
-            remote_key: values.remote_key.clone(),
-            storage_key: values.storage_key.clone(),
-        })))
+        Self(Rc::new(RefCell::new(Values { fields: values.fields, remote_key: values.remote_key.clone() })))
     }
 }
 
@@ -92,7 +89,7 @@ impl fmt::Debug for MapRow {
         let key = |key: &Option<Key>| key.as_ref().map_or_else(String::new, |key| key.text().to_owned());
         let fields: Vec<String> =
             values.fields.iter().map(|value| value.map_or_else(|| "-".into(), |value| value.to_string())).collect();
-        write!(f, "{}/{}{{{}}}", key(&values.storage_key), key(&values.remote_key), fields.join(" "))
+        write!(f, "{}{{{}}}", key(&values.remote_key), fields.join(" "))
     }
 }
 
@@ -125,9 +122,5 @@ impl Row for MapRow {
 
     fn set_remote_key(&mut self, key: &Key) {
         self.0.borrow_mut().remote_key = Some(key.clone());
-    }
-
-    fn set_storage_key(&mut self, key: &Key) {
-        self.0.borrow_mut().storage_key = Some(key.clone());
     }
 }

@@ -122,8 +122,8 @@ impl Reference {
         }
     }
 
-    pub fn created(&mut self, store: StoreId, item: ItemId, row: &MapRow, values: &Fields, is_own: bool) -> Check {
-        let thing = self.meet(store, item, row)?;
+    pub fn created(&mut self, engine: &Engine<MapRow>, item: ItemId, values: &Fields, is_own: bool) -> Check {
+        let thing = self.meet(engine, item)?;
         self.things[thing].is_created = true;
         self.things[thing].is_own = is_own;
         self.note_edit(thing, values);
@@ -178,9 +178,10 @@ impl Reference {
         self.things.iter().position(|thing| thing.store == store && thing.storage_key == *storage_key)
     }
 
-    fn meet(&mut self, store: StoreId, item: ItemId, row: &MapRow) -> Result<usize, Violation> {
-        let Some(storage_key) = row.storage_key() else {
-            return Err(Violation { invariant: "ids", text: format!("{row:?} has no key for client storage") });
+    fn meet(&mut self, engine: &Engine<MapRow>, item: ItemId) -> Result<usize, Violation> {
+        let found = (engine.store_of(item), engine.row(item), engine.storage_key(item).cloned());
+        let (Some(store), Some(row), Some(storage_key)) = found else {
+            return Err(Violation { invariant: "ids", text: format!("{item:?} has no key for client storage") });
         };
         if let Some(thing) = self.find(store.0, &storage_key) {
             return Ok(thing);
@@ -247,7 +248,7 @@ impl Reference {
             for item in engine.items(*store) {
                 let Some(row) = engine.row(item) else { continue };
                 let known = self.things.len();
-                let thing = self.meet(*store, item, row)?;
+                let thing = self.meet(engine, item)?;
                 if thing == known {
                     self.no_doubles(thing, row, server)?;
                 }
@@ -412,10 +413,10 @@ impl Reference {
         disk: &Disk,
     ) -> Check {
         let durable = engine.status(store).durable;
-        let Some(thing) = engine.row(request.item).and_then(MapRow::storage_key) else {
+        let Some(thing) = engine.storage_key(request.item) else {
             return broken("write-ahead", format!("a request for nothing: {request:?}"));
         };
-        let Some(place) = self.find(store.0, &thing) else {
+        let Some(place) = self.find(store.0, thing) else {
             return broken("no invention", format!("a request for an item that was never seen: {request:?}"));
         };
         self.things[place].sent_unstored |= !durable;
@@ -697,8 +698,8 @@ impl Reference {
             .things
             .iter()
             .any(|thing| is_other(thing) && thing.is_removed && thing.remote_key.as_ref() == Some(key));
-        let shown = engine.find_by_remote_key(store, key).and_then(|item| engine.row(item)?.storage_key());
-        removed || shown.is_some_and(|shown| shown != record.storage_key)
+        let shown = engine.find_by_remote_key(store, key).and_then(|item| engine.storage_key(item));
+        removed || shown.is_some_and(|shown| *shown != record.storage_key)
     }
 
     fn came_back(&mut self, thing: usize, item: ItemId, engine: &Engine<MapRow>, server: &Server) -> Check {
@@ -741,8 +742,8 @@ impl Reference {
         let it = self.things[thing].clone();
         let row = it.remote_key.as_ref().and_then(|key| server.find(it.store, key)).map(|place| &server.rows[place]);
         let twin = it.remote_key.as_ref().and_then(|key| engine.find_by_remote_key(StoreId(it.store), key));
-        if let Some(shown) = twin.and_then(|twin| engine.row(twin)) {
-            return self.joined(thing, shown, server);
+        if let Some((shown, key)) = twin.and_then(|twin| Some((engine.row(twin)?, engine.storage_key(twin)?))) {
+            return self.joined(thing, shown, key, server);
         }
         let has_edits = it.floor.iter().any(Option::is_some);
         let must_be_here = it.is_stored && has_edits && !it.is_removed && !it.is_gone && !it.is_loose;
@@ -769,11 +770,11 @@ impl Reference {
     }
 
     /// The app has asked for the row by its key before it was loaded: its stored edits are those of the new item now.
-    fn joined(&mut self, thing: usize, shown: &MapRow, server: &Server) -> Check {
+    fn joined(&mut self, thing: usize, shown: &MapRow, key: &Key, server: &Server) -> Check {
         let it = self.things[thing].clone();
         self.things[thing].is_gone = true;
         self.things[thing].is_visible = false;
-        let twin = shown.storage_key().and_then(|key| self.find(it.store, &key));
+        let twin = self.find(it.store, key);
         let Some(twin) = twin.filter(|twin| *twin != thing) else { return Ok(()) };
         let row = it.remote_key.as_ref().and_then(|key| server.find(it.store, key)).map(|place| &server.rows[place]);
         let is_wanted = !it.is_loose && !it.is_removed && !it.is_gone;

@@ -341,8 +341,7 @@ impl World {
     }
 
     fn thing(&self, store: StoreId, item: concordia::engine::id::ItemId) -> Option<usize> {
-        let key = self.engine.row(item)?.storage_key()?;
-        self.reference.find(store.0, &key)
+        self.reference.find(store.0, self.engine.storage_key(item)?)
     }
 
     fn create(&mut self, store: StoreId) -> Check {
@@ -354,8 +353,7 @@ impl World {
         let is_own = key.is_some();
         let output = self.hand(Input::Create { store, row: MapRow::new(values), key, source: Source::State })?;
         let Made::Item(item) = output.made else { return broken("no invention", "nothing was made") };
-        let row = self.engine.row(item).cloned().unwrap_or_default();
-        self.reference.created(store, item, &row, &values, is_own)?;
+        self.reference.created(&self.engine, item, &values, is_own)?;
         self.carry_out(output)?;
         self.look()?;
         match self.thing(store, item) {
@@ -732,13 +730,14 @@ impl World {
 }
 
 fn remote_row(row: &ServerRow) -> RemoteRow<MapRow> {
-    RemoteRow { row: MapRow::new(row.fields), present: FieldSet::first(FIELDS), key: Some(row.key.clone()) }
+    let told = MapRow::new(row.fields).with_key(&row.key);
+    RemoteRow { row: told, present: FieldSet::first(FIELDS), key: Some(row.key.clone()) }
 }
 
 /// The forms in which a server may say the same.
 fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
     let told = |present: FieldSet, key: &Key, fields: &Fields| RemoteRow {
-        row: MapRow::new(*fields),
+        row: MapRow::new(*fields).with_key(key),
         present,
         key: Some(key.clone()),
     };

@@ -5,27 +5,28 @@
 
 // The work on whole arrays of records, in one call over the border each. Records stay the objects they are.
 
-/** All records: a later block over an earlier one, a delta over blocks; a delta that is a bare key hides its record.
- *  Fills `ids` with the keys found in blocks and `changed` with those found in deltas. */
-export function overlay(blocks, deltas, keyName, ids, changed) {
+/** All records: a later block over an earlier one, a delta over blocks; a delta that is a bare key hides its record. */
+export function overlay(blocks, deltas, keyName) {
   const records = new Map();
   for (const block of blocks) {
     // A record without a key is damaged: it is handed on under a key of its own, for the caller to judge.
     for (const record of block) records.set(record?.[keyName] ?? {}, record);
   }
-  for (const id of records.keys()) ids.add(id);
   for (const delta of deltas) {
-    const erased = typeof delta !== "object" || delta === null;
-    const id = erased ? delta : (delta[keyName] ?? {});
-    changed.add(id);
-    if (erased) records.delete(id);
-    else records.set(id, delta);
+    if (isMarker(delta)) records.delete(delta);
+    else records.set(delta[keyName] ?? {}, delta);
   }
   return Array.from(records.values());
 }
 
-/** The number of records in all blocks together, each as often as it occurs. */
-export const total = (blocks) => blocks.reduce((sum, block) => sum + block.length, 0);
+/** Whether each key is greater than the one before: then no record of theirs overrides another. */
+const ascends = (keys) =>
+  keys.every((key, at) => {
+    const before = keys[at - 1];
+    return at === 0 ? key !== undefined : typeof before === typeof key && before < key;
+  });
+
+const isMarker = (delta) => typeof delta !== "object" || delta === null;
 
 /** Adds the keys of `records` to `ids`; how many were in it before. */
 export function note(ids, records, keyName) {
@@ -259,9 +260,10 @@ const FOLD_FLOOR = 256;
 class Shelf {
   /** The number of the next block. Only a guess: another tab may have written in between. */
   next = 0;
-  /** The keys found in or written to blocks, and how many records in blocks were replaced by a later block. */
-  ids = new Set();
+  /** How many records in blocks were replaced by a later block. */
   overwritten = 0;
+  #found = [];
+  #ids;
   /** The keys found in or written to deltas. */
   changed = new Set();
   folding = false;
@@ -276,8 +278,21 @@ class Shelf {
     return IDBKeyRange.bound([this.store], [this.store, []]);
   }
 
+  /** Tells which keys were found in blocks, each once. */
+  found(keys) {
+    this.#found = keys;
+    this.#ids = undefined;
+  }
+
+  /** The keys found in or written to blocks. Made a set at the first bulk write: a page that only reads needs none. */
+  get ids() {
+    this.#ids ??= new Set(this.#found);
+    this.#found = [];
+    return this.#ids;
+  }
+
   get isWornOut() {
-    const limit = Math.max(this.ids.size / 4, FOLD_FLOOR);
+    const limit = Math.max((this.#ids?.size ?? this.#found.length) / 4, FOLD_FLOOR);
     return !this.folding && (this.changed.size > limit || this.overwritten > limit);
   }
 
@@ -347,11 +362,14 @@ class Load {
   issue(transaction) {
     const shelf = this.#shelf;
     shelf.read(transaction, (blocks, keys, deltas) => {
-      shelf.ids = new Set();
-      shelf.changed = new Set();
-      this.#records = overlay(blocks, deltas, shelf.keyName, shelf.ids, shelf.changed);
+      const stored = blocks.flat();
+      const ids = stored.map((record) => record?.[shelf.keyName]);
+      const once = ascends(ids) ? ids : [...new Set(ids)];
+      this.#records = once === ids && deltas.length === 0 ? stored : overlay(blocks, deltas, shelf.keyName);
+      shelf.found(once);
+      shelf.overwritten = ids.length - once.length;
+      shelf.changed = new Set(deltas.map((delta) => (isMarker(delta) ? delta : delta[shelf.keyName])));
       shelf.next = nextNumber(keys);
-      shelf.overwritten = total(blocks) - shelf.ids.size;
     });
   }
 
@@ -448,7 +466,7 @@ class Fold {
   issue(transaction) {
     const shelf = this.#shelf;
     shelf.read(transaction, (blocks, keys, deltas) => {
-      const records = overlay(blocks, deltas, shelf.keyName, new Set(), new Set());
+      const records = overlay(blocks, deltas, shelf.keyName);
       // Numbers only grow, so that a bulk numbered before this fold and written after it sees that it has to move.
       this.#first = nextNumber(keys);
       transaction.objectStore("blocks").delete(shelf.range);
@@ -464,8 +482,7 @@ class Fold {
     const shelf = this.#shelf;
     shelf.folding = false;
     if (committed) {
-      shelf.ids.clear();
-      note(shelf.ids, this.#records, shelf.keyName);
+      shelf.found(this.#records.map((record) => record[shelf.keyName]));
       shelf.next = Math.max(shelf.next, this.#first + blocksOf(this.#records));
     }
     shelf.changed.clear();

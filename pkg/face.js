@@ -1,12 +1,5 @@
-// The package's face: everything that is exported, and nothing else.
-//
-// Modules that no export comes from are imported here all the same: a browser that reads this file can then ask for all of
-// them at once, instead of finding one behind the other.
-
-import "./wasm/concordia.js";
-import "./epoch.js";
-import "./item.js";
-import "./nested.js";
+// The package's face: everything that is exported, and nothing else. The build makes `index.js` of it and of all that it
+// imports, one file: a page then waits for one script and the module, and not for a dozen files one behind the other.
 
 export { init as default } from "./page.js";
 export { ConcordiaError } from "./error.js";
