@@ -172,7 +172,9 @@ export function itemClass(store, fields) {
 
     update(values, source) {
       const drafts =
-        this.#drafts === undefined ? [] : [...this.#drafts].map(([place, value]) => [fields[place - FIRST].name, value]);
+        this.#drafts === undefined
+          ? []
+          : [...this.#drafts].map(([place, value]) => [fields[place - FIRST].name, value]);
       const edits = { ...Object.fromEntries(drafts), ...values };
       calling(() => handle.update(this.#item, edits, fromServer(source)));
       this.#drafts = undefined;
@@ -189,7 +191,8 @@ export function itemClass(store, fields) {
       return this.remove(source);
     }
 
-    fetch() {
+    fetch(source, ...args) {
+      store.inWay(this.#item, args);
       calling(() => handle.want(Wish.FetchOne, this.#item, 0));
       return this;
     }

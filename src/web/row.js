@@ -332,9 +332,11 @@ export function takeAll(shape, list) {
 /** A key in the form that `Key` reads. */
 export const takeKey = keyText;
 
-export function setRemoteKey(shape, number, text, numeric) {
-  held[number][REMOTE_KEY] = numeric || shape.numeric ? Number(text) : text;
-}
+export const keyValue = (shape, text, numeric) => (numeric || shape.numeric ? Number(text) : text);
+
+export const setRemoteKey = (shape, number, text, numeric) => {
+  held[number][REMOTE_KEY] = keyValue(shape, text, numeric);
+};
 
 function each(words, visit) {
   for (let at = 0; at < 4; at++)
@@ -394,7 +396,7 @@ function fieldsOf(shape, row, words) {
 /** What is sent: the fields that are set, and the key if there is one. */
 export function payload(shape, number, text, numeric, a, b, c, d) {
   const body = fieldsOf(shape, held[number], [a, b, c, d]);
-  if (text !== undefined) body[shape.key] = numeric || shape.numeric ? Number(text) : text;
+  if (text !== undefined) body[shape.key] = keyValue(shape, text, numeric);
   return body;
 }
 
@@ -458,6 +460,34 @@ export const setSync = (rows, at, sync) => {
   rows[at][SYNC] = sync;
 };
 
+/** Stored rows as records: the values by their names, the keys, and what is to be said to the server, if anything is. */
+export const recordsOf = (shape, rows) =>
+  rows.map((row) => {
+    const record = fieldsOf(shape, row, ALL);
+    record[shape.storageKey] = row[STORAGE_KEY];
+    if (row[REMOTE_KEY] !== undefined) record[shape.key] = row[REMOTE_KEY];
+    if (row[SYNC] !== undefined) record._sync = row[SYNC];
+    return record;
+  });
+
+/** Records as stored rows. One that makes no sense is none. */
+export const storedOf = (shape, records) =>
+  Array.from(Array.isArray(records) ? records : [undefined], (record) => {
+    if (!isPlain(record)) return undefined;
+    const row = blankRow(shape);
+    row[STORAGE_KEY] = record[shape.storageKey];
+    row[REMOTE_KEY] = record[shape.key];
+    row[SYNC] = record._sync;
+    try {
+      shape.names.forEach((name, place) => {
+        row[FIRST + place] = check(shape.kinds[place], record[name], name, true);
+      });
+    } catch {
+      return undefined;
+    }
+    return row;
+  });
+
 /** A stored object as a row. */
 export function unpackRow(shape, object) {
   const row = blankRow(shape);
@@ -493,7 +523,7 @@ export function unpackAll(shape, stored) {
   const storageKeys = [];
   const remoteKeys = [];
   // Rows that were stored together share one list of columns.
-  let [columns, fits] = [shape.names, true];
+  let [columns, isOurs] = [shape.names, true];
   let problems = 0;
   for (let row of inOrder(stored)) {
     const storageKey = Array.isArray(row) && Array.isArray(row[COLUMNS]) ? keyText(row[STORAGE_KEY]) : "";
@@ -503,9 +533,9 @@ export function unpackAll(shape, stored) {
     }
     if (row[COLUMNS] !== columns) {
       columns = row[COLUMNS];
-      fits = columns.length === shape.names.length && columns.every((name, place) => name === shape.names[place]);
+      isOurs = columns.length === shape.names.length && columns.every((name, place) => name === shape.names[place]);
     }
-    if (fits) row[COLUMNS] = shape.names;
+    if (isOurs) row[COLUMNS] = shape.names;
     else row = underColumns(shape, row);
     if (row[SYNC] !== undefined) {
       syncs.push(rows.length, row[SYNC]);

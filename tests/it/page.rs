@@ -193,7 +193,7 @@ impl Page {
 
     pub fn fetch(&mut self) -> Token {
         let store = self.store;
-        self.asks(|token| Input::Fetch(store, token))
+        self.asks(|token| Input::Fetch { store, token, own: false })
     }
 
     pub fn flush(&mut self) -> Token {
@@ -270,7 +270,7 @@ impl Page {
                 Command::Send(command, _, request) => {
                     (command, Asked::Write(Request { row: request.row.deep(), ..request }))
                 }
-                Command::FetchAll(command, _) => (command, Asked::All),
+                Command::FetchAll(command, ..) => (command, Asked::All),
                 Command::FetchOne(command, ..) => (command, Asked::One),
             };
             self.requests += 1;
@@ -291,10 +291,10 @@ impl Page {
         while let Some((command, writes)) = self.batches.pop_front() {
             for write in writes {
                 match write {
-                    Write::Put(store, record) => {
+                    Write::Put(store, _, record) => {
                         self.disk.insert((store.0, record.storage_key.clone()), record);
                     }
-                    Write::Erase(store, key) => {
+                    Write::Erase(store, _, key) => {
                         self.disk.remove(&(store.0, key));
                     }
                 }
@@ -344,7 +344,7 @@ impl Page {
     /// The read of the collection is answered with everything there is.
     pub fn answer_all(&mut self, rows: &[(&str, &[(usize, i64)])]) {
         let rows = rows.iter().map(|(key, values)| remote(key, values)).collect();
-        self.answer_read(json(200, Rows { rows, complete: true, problem: None }));
+        self.answer_read(json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None }));
     }
 
     pub fn answer_read(&mut self, answer: Answer<Rows<MapRow>>) {
@@ -406,7 +406,7 @@ impl Failure {
 }
 
 pub fn body<B>(status: u16, body: Body<B>) -> Answer<B> {
-    Answer::Response(Response { status, body, text: None, retry_after: None, location: None, version: None })
+    Answer::Response(Response { status, body, text: None, retry_after: None, location: None, version: None, said: None })
 }
 
 pub fn json<B>(status: u16, value: B) -> Answer<B> {
@@ -425,8 +425,8 @@ pub fn remote(key: &str, values: &[(usize, i64)]) -> RemoteRow<MapRow> {
 
 fn deep(write: &Write<MapRow>) -> Write<MapRow> {
     match write {
-        Write::Put(store, record) => Write::Put(*store, deep_record(record)),
-        Write::Erase(store, key) => Write::Erase(*store, key.clone()),
+        Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
+        Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
     }
 }
 

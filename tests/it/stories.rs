@@ -411,7 +411,7 @@ fn an_empty_answer_removes_only_settled_items_and_only_if_it_is_complete() {
     page.update(edited, &[(0, 2)]);
     let created = page.create(&[(0, 3)]);
     page.fetch();
-    page.answer_read(json(200, Rows { rows: Vec::new(), complete: false, problem: None }));
+    page.answer_read(json(200, Rows { rows: Vec::new(), complete: false, deleted: Vec::new(), problem: None }));
     assert_eq!(page.items(), [settled, edited, created]);
     page.fetch();
     page.answer_all(&[]);
