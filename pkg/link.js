@@ -2,7 +2,7 @@
 // and told as facts. Decides nothing about order, retry or merge: that is the engine's.
 
 import { ConcordiaError } from "./error.js";
-import { through } from "./middleware.js";
+import { middlewareOf, through } from "./middleware.js";
 
 /** Half a minute: longer than any API takes, shorter than people wait. */
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -91,8 +91,6 @@ function opened(value) {
   return says && names.every((name) => ENVELOPE.includes(name)) ? value : { data: value };
 }
 
-const middlewareOf = (end) => [...(end.constructor?.middleware ?? []), ...(end.ownMiddleware ?? [])];
-
 /** One request: what it answered, opened. Throws what went wrong. */
 function* request(end, action, prepare, make, item) {
   for (let repeats = 0; ; repeats++) {
@@ -123,6 +121,8 @@ const isNetworkError = (error) =>
   (error instanceof TypeError && /fetch|network|load failed/i.test(error.message)) ||
   /^(ECONN|ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|EPIPE)/.test(error?.code ?? error?.cause?.code ?? "");
 
+const rejected = (cause) => new TransporterError("rejected", { cause });
+
 const textOf = (body) => (body === undefined || typeof body === "string" ? body : safely(() => JSON.stringify(body)));
 
 function safely(act) {
@@ -139,6 +139,8 @@ function factsOfError(error) {
   const message = safely(() => String(error?.message ?? error)) ?? "the transporter failed";
   if (error?.kind === "unreachable" || (error?.kind === undefined && isNetworkError(error)))
     return [UNREACHABLE, message];
+  // What the package itself refuses stays refused.
+  if (error instanceof ConcordiaError) return factsOfError(rejected(error));
   const given = Number.isInteger(error?.status) && error.status >= 300 && error.status < 600 ? error.status : undefined;
   const status = given ?? KINDS[error?.kind] ?? KINDS.failed;
   const judged = error instanceof TransporterError ? KINDS[error.kind] : status;
@@ -244,8 +246,9 @@ export class Link {
 
   fetchOne(id, item) {
     const end = this.#end;
-    const make = end._fetchOne ?? end._sendFetchOne;
-    if (typeof make !== "function") return Promise.resolve(refused("rejected", "the transporter has no `_fetchOne`"));
+    const make = end._sendFetchOne ?? end._fetchOne;
+    if (typeof make !== "function" || make.isMissing)
+      return Promise.resolve(refused("rejected", "the transporter has no `_fetchOne`"));
     const args = this.#take(`item ${item}`);
     const prepare = () => (end._prepareFetchOne ?? ((key) => key)).call(end, id, ...args);
     return this.#ask(function* () {

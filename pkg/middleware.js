@@ -42,6 +42,9 @@ export class TransporterMiddleware {
   }
 }
 
+/** The middleware of a transporter or a client storage: the class's, then the instance's own. */
+export const middlewareOf = (end) => [...(end.constructor?.middleware ?? []), ...(end.ownMiddleware ?? [])];
+
 /** Whether what a middleware gave back is its whole input rather than the one thing that it may change. */
 const isInput = (result, input) =>
   result === input ||
@@ -57,13 +60,7 @@ export function* through(list, method, input, field) {
       result = yield middleware[method](current);
     } catch (cause) {
       const name = middleware.name || "without a name";
-      throw new ConcordiaError(
-        "E_MIDDLEWARE",
-        `the middleware ${name} failed in ${method}: ${cause?.message ?? cause}`,
-        {
-          cause,
-        },
-      );
+      throw new Error(`the middleware ${name} failed in ${method}: ${cause?.message ?? cause}`, { cause });
     }
     if (result === undefined) result = current[field];
     else if (isInput(result, current)) result = result[field];

@@ -14,7 +14,7 @@ import {
 } from "./wasm/concordia.js";
 import { ConcordiaError, readBody, toError } from "./error.js";
 import { FACTS, FRESH, Keeper, Link, TransporterError } from "./link.js";
-import { place } from "./middleware.js";
+import { middlewareOf, place } from "./middleware.js";
 import { calling, demandReady } from "./page.js";
 
 const NEEDED = ["_prepareSend", "_send", "_fetch"];
@@ -61,7 +61,23 @@ export class BaseTransporter {
   }
 
   static {
-    for (const name of NEEDED) this.prototype[name] = missing(name);
+    for (const name of [...NEEDED, "_fetchOne"]) this.prototype[name] = missing(name);
+  }
+
+  _prepareFetch(way) {
+    return way;
+  }
+
+  _prepareFetchOne(item) {
+    return item;
+  }
+
+  _prepareInitialFetch(...args) {
+    return this._prepareFetch(...args);
+  }
+
+  _initialFetch(req) {
+    return this._fetch(req);
   }
 }
 
