@@ -223,12 +223,9 @@ export class IndexedDbClientStorage extends ClientStorage {
   /** The engine's number, if nothing of page script stands between the engine and the database; for the package's own use. */
   static open(storage) {
     if (!(#number in storage)) return undefined;
-    const own = [...NEEDED, "_prepareFetch", "remove"].every(
-      (name) => storage[name] === IndexedDbClientStorage.prototype[name],
-    );
-    const changed =
-      "_initialFetch" in storage || storage.ownMiddleware.length + storage.constructor.middleware.length > 0;
-    return own && !changed ? storage.#number : undefined;
+    const methods = [...NEEDED, "_prepareFetch", "_prepareInitialFetch", "_initialFetch", "remove"];
+    const own = methods.every((name) => storage[name] === IndexedDbClientStorage.prototype[name]);
+    return own && middlewareOf(storage).length === 0 ? storage.#number : undefined;
   }
 }
 
