@@ -7,6 +7,7 @@
 mod lifecycle;
 mod outcomes;
 mod page;
+mod reads;
 mod row;
 mod simulation;
 mod stories;

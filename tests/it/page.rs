@@ -9,7 +9,7 @@ use concordia::engine::{
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
     input::{Input, Record, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
-    output::{Command, Made, Output, Request, Write},
+    output::{Command, Made, Output, Reading, Request, Write},
     row::{FieldSet, RemoteRow},
     time::Millis,
 };
@@ -47,6 +47,8 @@ pub struct Page {
     /// Whether batches wait for `commit`.
     pub slow_disk: bool,
     pub wake_at: Option<Millis>,
+    /// How the collection was asked for, each time.
+    pub readings: Vec<Reading>,
     /// Everything that the engine has said.
     pub said: Vec<String>,
     options: StoreOptions,
@@ -90,6 +92,7 @@ impl Page {
             disk,
             slow_disk: false,
             wake_at: None,
+            readings: Vec::new(),
             said: Vec::new(),
             options: options.clone(),
             settled: BTreeMap::new(),
@@ -196,6 +199,12 @@ impl Page {
         self.asks(|token| Input::Fetch { store, token, own: false })
     }
 
+    /// A read in a way of its own.
+    pub fn fetch_own(&mut self) -> Token {
+        let store = self.store;
+        self.asks(|token| Input::Fetch { store, token, own: true })
+    }
+
     pub fn flush(&mut self) -> Token {
         let store = self.store;
         self.asks(|token| Input::Flush(store, token))
@@ -270,7 +279,10 @@ impl Page {
                 Command::Send(command, _, request) => {
                     (command, Asked::Write(Request { row: request.row.deep(), ..request }))
                 }
-                Command::FetchAll(command, ..) => (command, Asked::All),
+                Command::FetchAll(command, _, reading) => {
+                    self.readings.push(reading);
+                    (command, Asked::All)
+                }
                 Command::FetchOne(command, ..) => (command, Asked::One),
             };
             self.requests += 1;
@@ -406,7 +418,15 @@ impl Failure {
 }
 
 pub fn body<B>(status: u16, body: Body<B>) -> Answer<B> {
-    Answer::Response(Response { status, body, text: None, retry_after: None, location: None, version: None, said: None })
+    Answer::Response(Response {
+        status,
+        body,
+        text: None,
+        retry_after: None,
+        location: None,
+        version: None,
+        said: None,
+    })
 }
 
 pub fn json<B>(status: u16, value: B) -> Answer<B> {

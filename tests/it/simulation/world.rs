@@ -257,7 +257,7 @@ impl World {
                 Command::Persist(command, _, writes) => self.disk.issue(command, &writes),
                 Command::Send(command, store, request) => self.send(command, store, &request)?,
                 Command::FetchAll(command, store, _) => self.put_on_wire(command, store, Ask::All)?,
-                Command::FetchOne(command, store, key) => self.put_on_wire(command, store, Ask::One(key))?,
+                Command::FetchOne(command, store, _, key) => self.put_on_wire(command, store, Ask::One(key))?,
             }
         }
         for (token, result) in output.settled {
@@ -676,8 +676,15 @@ impl World {
 
     /// What may go wrong, and whether the request arrives all the same.
     fn fault<B>(&mut self) -> (Answer<B>, bool) {
-        let response =
-            |status, body| Response { status, body, text: None, retry_after: None, location: None, version: None, said: None };
+        let response = |status, body| Response {
+            status,
+            body,
+            text: None,
+            retry_after: None,
+            location: None,
+            version: None,
+            said: None,
+        };
         let arrives = self.dice.percent(50);
         let answer = match self.dice.below(13) {
             0..3 => Answer::Unreachable { message: "test".into() },
@@ -726,7 +733,15 @@ impl World {
         }
         let row = self.server.find(store.0, key).map(|place| &self.server.rows[place]).filter(|row| row.is_alive);
         let (status, body) = row.map_or((404, Body::Empty), |row| (200, Body::Json(remote_row(row))));
-        Answer::Response(Response { status, body, text: None, retry_after: None, location: None, version: None, said: None })
+        Answer::Response(Response {
+            status,
+            body,
+            text: None,
+            retry_after: None,
+            location: None,
+            version: None,
+            said: None,
+        })
     }
 }
 
@@ -751,7 +766,15 @@ fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
         (Some((key, _)), 1) => (Body::Empty, Some(format!("https://api.example/rows/{}", key.text()))),
         (Some(_) | None, _) => (Body::Empty, None),
     };
-    Answer::Response(Response { status: said.status, body, text: None, retry_after: None, location, version: None, said: None })
+    Answer::Response(Response {
+        status: said.status,
+        body,
+        text: None,
+        retry_after: None,
+        location,
+        version: None,
+        said: None,
+    })
 }
 
 // The end.
