@@ -1,8 +1,10 @@
 // What the engine asks of a transporter or a client storage, whoever wrote it: one request, prepared, changed by middleware, made,
 // and told as facts. Decides nothing about order, retry or merge: that is the engine's.
 
+import { Asked, answered, loaded, persisted } from "./wasm/concordia.js";
 import { ConcordiaError } from "./error.js";
 import { middlewareOf, through } from "./middleware.js";
+import { calling } from "./page.js";
 
 /** Half a minute: longer than any API takes, shorter than people wait. */
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -197,18 +199,19 @@ export class Link {
     return args;
   }
 
-  push(action, payload, id, item, storageKey, idempotencyKey) {
-    const end = this.#end;
-    const given = { action, payload: structuredClone(payload), __id: String(item), _id: storageKey, id };
-    const queued = this.#queued({ ...given, idempotencyKey, store: this.#store });
-    return this.#ask(function* () {
-      const queueItem = yield* queued;
+  push(command, store, action, payload, id, item, storageKey, idempotencyKey) {
+    const [end, name, queue] = [this.#end, this.#store, this.#queue];
+    const queued = () => {
+      const given = { action, payload: structuredClone(payload), __id: String(item), _id: storageKey, id };
+      return this.#queued({ ...given, idempotencyKey, store: name });
+    };
+    this.#ask(Asked.Edit, command, store, function* () {
+      const queueItem = yield* queued();
       const prepare = () => end._prepareSend(queueItem);
-      return applied(yield* request(end, action, prepare, (req) => end._send(req), queueItem));
-    }).then((facts) => {
+      const answer = yield* request(end, action, prepare, (req) => end._send(req), queueItem);
       // What is done needs no place in the queue; the rest comes again under the same key.
-      if (facts[0] === ANSWERED && facts[1] < 500 && facts[1] !== 429) this.#queue.delete(idempotencyKey);
-      return facts;
+      queue.delete(idempotencyKey);
+      return applied(answer);
     });
   }
 
@@ -222,7 +225,7 @@ export class Link {
     return { ...made, payload: structuredClone(made.payload) };
   }
 
-  fetchAll(own, initial) {
+  fetchAll(command, store, own, initial) {
     const end = this.#end;
     const args = this.#take(own);
     const cursor = this.#cursor;
@@ -230,40 +233,42 @@ export class Link {
     const prepare = () => ((first && end._prepareInitialFetch) || end._prepareFetch || ((way) => way)).apply(end, args);
     const make = (req) =>
       first && end._initialFetch ? end._initialFetch(req) : end._fetch(req, cursor === undefined ? {} : { cursor });
-    return this.#ask(
-      function* () {
-        const answer = yield* request(end, first ? "initialFetch" : "fetch", prepare, make);
-        if (!Array.isArray(answer.data)) return applied({ data: undefined });
-        const facts = applied(answer);
-        // A part of the collection proves nothing about what is not in it.
-        facts[9] = answer.complete ?? (answer.cursor === undefined && answer.deleted === undefined);
-        facts[10] = Array.isArray(answer.deleted) ? answer.deleted : [];
-        if (answer.cursor !== undefined) this.#cursor = answer.cursor;
-        return facts;
-      }.bind(this),
-    );
+    const goOn = (next) => {
+      this.#cursor = next;
+    };
+    this.#ask(Asked.All, command, store, function* () {
+      const answer = yield* request(end, first ? "initialFetch" : "fetch", prepare, make);
+      if (!Array.isArray(answer.data)) return applied({ data: undefined });
+      const facts = applied(answer);
+      // A part of the collection proves nothing about what is not in it.
+      facts[9] = answer.complete ?? (answer.cursor === undefined && answer.deleted === undefined);
+      facts[10] = Array.isArray(answer.deleted) ? answer.deleted : [];
+      if (answer.cursor !== undefined) goOn(answer.cursor);
+      return facts;
+    });
   }
 
-  fetchOne(id, item) {
+  fetchOne(command, store, id, item) {
     const end = this.#end;
     const make = end._sendFetchOne ?? end._fetchOne;
-    if (typeof make !== "function" || make.isMissing)
-      return Promise.resolve(refused("rejected", "the transporter has no `_fetchOne`"));
     const args = this.#take(`item ${item}`);
     const prepare = () => (end._prepareFetchOne ?? ((key) => key)).call(end, id, ...args);
-    return this.#ask(function* () {
+    this.#ask(Asked.One, command, store, function* () {
+      if (typeof make !== "function" || make.isMissing)
+        return refused("rejected", "the transporter has no `_fetchOne`");
       const answer = yield* request(end, "fetchOne", prepare, (req) => make.call(end, req));
       if (answer.data === undefined || answer.data === null) return refused("notFound", "it does not exist there");
       return applied(answer);
     });
   }
 
-  #ask(steps) {
-    return promised(() => drive(steps(), this.#end.timeout ?? DEFAULT_TIMEOUT_MS))
+  /** Carries the steps out, and answers the command with the facts that they come to. */
+  #ask(asked, command, store, steps) {
+    promised(() => drive(steps(), this.#end.timeout ?? DEFAULT_TIMEOUT_MS))
       .catch(factsOfError)
       .then((facts) => {
+        calling(() => answered(asked, command, store, facts));
         if (facts[0] === UNREACHABLE) this.#probe();
-        return facts;
       });
   }
 
@@ -296,40 +301,42 @@ export class Keeper {
     this.#names = names;
   }
 
-  load() {
-    const [end, names] = [this.#end, this.#names];
+  load(store) {
+    const [end, names, known] = [this.#end, this.#names, this.#known];
     const initial = end._initialFetch;
     const prepare = () => (end._prepareInitialFetch ?? end._prepareFetch)?.call(end, names);
     const make = (req) => (initial ? initial.call(end, req) : end._fetch(req));
-    return this.#run(function* () {
+    const steps = function* () {
       const { data } = yield* request(end, "initialFetch", prepare, make);
       if (!Array.isArray(data)) throw new Error("the client storage gave no array of records");
+      for (const record of data) known.add(record?.[names.storageKey]);
       return data;
-    }).then((records) => {
-      for (const record of records) this.#known.add(record?.[names.storageKey]);
-      return records;
-    });
+    };
+    this.#run(steps).then(
+      (records) => calling(() => loaded(store, records, undefined)),
+      (error) => calling(() => loaded(store, undefined, error ?? new Error("the client storage failed"))),
+    );
   }
 
-  write(records, erased, items) {
+  write(command, records, erased, items) {
     const item = Array.from(items, String).values();
-    const { store, key, storageKey } = this.#names;
+    const [end, known, { store, key, storageKey }] = [this.#end, this.#known, this.#names];
     const told = (record, action) => ({
       action,
-      payload: structuredClone(record),
+      payload: record,
       __id: item.next().value,
       _id: record[storageKey],
       id: record[key],
       store,
     });
-    const known = this.#known;
+    // As they are now: whoever waits for an earlier batch must not see what is edited meanwhile.
     const edits = [
-      ...records.map((record) => told(record, known.has(record[storageKey]) ? "update" : "create")),
+      ...records.map((record) => told(structuredClone(record), "update")),
       ...erased.map((_id) => told({ [storageKey]: _id }, "delete")),
     ];
-    const end = this.#end;
-    return this.#run(function* () {
+    const steps = function* () {
       for (const edit of edits) {
+        if (edit.action === "update" && !known.has(edit._id)) edit.action = "create";
         const removes = edit.action !== "delete" && isTombstone(edit.payload) && end.remove !== undefined;
         if (removes && !end.remove.isDefault) yield end.remove(edit);
         else
@@ -343,7 +350,11 @@ export class Keeper {
         if (edit.action === "delete") known.delete(edit._id);
         else known.add(edit._id);
       }
-    });
+    };
+    this.#run(steps).then(
+      () => calling(() => persisted(command, undefined)),
+      (error) => calling(() => persisted(command, error ?? new Error("the client storage failed"))),
+    );
   }
 
   /** One after the other; the next begins at once if nothing is under way. */

@@ -6,12 +6,10 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    future::Future,
-    pin::Pin,
     rc::Rc,
 };
 
-use js_sys::{Function, Promise, Reflect};
+use js_sys::{Array, Function, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -24,7 +22,7 @@ use super::{
     record::{fault_object, pack_all, records_of, stored_of, unpack},
     row::{JsRow, KEY_PLACE, Shape, tell_changed, tell_made},
     transporter::{
-        custom::{Link, Reply, reply},
+        custom::{Asked, Link, answer, completeness},
         http::HttpTransporter,
     },
 };
@@ -36,7 +34,6 @@ use crate::engine::{
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Changes, Command, Made, Output, Reading, Request, Write},
-    row::RemoteRow,
 };
 
 /// What the shell knows of one store.
@@ -146,6 +143,23 @@ fn with(act: impl FnOnce(&'static Driver)) {
     if let Some(driver) = DRIVER.with(Cell::get) {
         act(driver);
     }
+}
+
+/// A storage was read.
+fn loaded(store: StoreId, shape: Shape, stored: Result<Array, StorageFailure>) {
+    let (records, problem) = match stored {
+        Ok(stored) => {
+            let (records, problem) = unpack(shape, &stored);
+            (Ok(records), problem)
+        }
+        Err(failure) => (Err(failure), None),
+    };
+    happened(Input::Loaded { store, records, problem });
+}
+
+/// A batch was written, or was not.
+pub fn persisted(id: CommandId, error: &JsValue) {
+    happened(Input::Persisted(id, outcome(error)));
 }
 
 /// Something happened in the world.
@@ -315,7 +329,7 @@ impl Driver {
             Command::Persist(id, storage, writes) => self.persist(id, storage, writes),
             Command::Send(id, store, request) => self.send(id, store, &request),
             Command::FetchAll(id, store, reading) => self.fetch_all(id, store, reading),
-            Command::FetchOne(id, store, item, key) => self.fetch_one(id, store, item, key),
+            Command::FetchOne(id, store, item, key) => self.fetch_one(id, store, item, &key),
         }
     }
 
@@ -333,21 +347,20 @@ impl Driver {
 
     fn load(&self, store: StoreId) {
         let Some(shell) = self.shell(store) else { return };
-        let Some(storage) = shell.storage.and_then(|id| self.storage_of(id)) else { return };
-        spawn_local(async move {
-            let stored = match storage {
-                Storage::IndexedDb(_, database) => database.load(&shell.name, KEY_PLACE).await,
-                Storage::Custom(keeper) => outcome(keeper.load()).await.map(|records| stored_of(shell.shape, &records)),
-            };
-            let (records, problem) = match stored {
-                Ok(stored) => {
-                    let (records, problem) = unpack(shell.shape, &stored);
-                    (Ok(records), problem)
-                }
-                Err(failure) => (Err(failure), None),
-            };
-            happened(Input::Loaded { store, records, problem });
-        });
+        match shell.storage.and_then(|id| self.storage_of(id)) {
+            Some(Storage::IndexedDb(_, database)) => spawn_local(async move {
+                let stored = database.load(&shell.name, KEY_PLACE).await;
+                loaded(store, shell.shape, stored);
+            }),
+            Some(Storage::Custom(keeper)) => keeper.load(store.0),
+            None => {}
+        }
+    }
+
+    /// A storage of page script gave its records, or an error.
+    pub fn records_came(&self, store: StoreId, records: &JsValue, error: &JsValue) {
+        let Some(shell) = self.shell(store) else { return };
+        loaded(store, shell.shape, outcome(error).map(|()| stored_of(shell.shape, records)));
     }
 
     /// Issues the whole batch before it returns, so that edits survive a reload in the same task.
@@ -373,7 +386,7 @@ impl Driver {
             }
         }
         let parts = batch.into_iter().filter_map(|part| Some((self.shell(part.store)?, part)));
-        let writing: Pin<Box<dyn Future<Output = Result<(), StorageFailure>>>> = match storage {
+        match storage {
             Storage::IndexedDb(_, database) => {
                 let parts = parts.map(|(shell, Batch { puts, erased, .. })| StoreWrites {
                     store: shell.name,
@@ -381,24 +394,15 @@ impl Driver {
                     puts: pack_all(shell.shape, &puts),
                     erased,
                 });
-                database.persist(parts.collect())
+                let writing = database.persist(parts.collect());
+                spawn_local(async move { happened(Input::Persisted(id, writing.await)) });
             }
-            Storage::Custom(keeper) => {
-                let promises: Vec<Promise> = parts
-                    .map(|(shell, Batch { puts, erased, items, .. })| {
-                        let records = records_of(shell.shape, &pack_all(shell.shape, &puts));
-                        keeper.write(&records, &erased.into_iter().collect(), &items)
-                    })
-                    .collect();
-                Box::pin(async move {
-                    for promise in promises {
-                        outcome(promise).await?;
-                    }
-                    Ok(())
-                })
-            }
-        };
-        spawn_local(async move { happened(Input::Persisted(id, writing.await)) });
+            // It is one store's own.
+            Storage::Custom(keeper) => parts.for_each(|(shell, Batch { puts, erased, items, .. })| {
+                let records = records_of(shell.shape, &pack_all(shell.shape, &puts));
+                keeper.write(id.0, &records, &erased.into_iter().collect(), &items);
+            }),
+        }
     }
 
     fn send(&self, id: CommandId, store: StoreId, request: &Request<JsRow>) {
@@ -412,32 +416,32 @@ impl Driver {
         let here = self.read(|engine| engine.storage_key(request.item).map(storage_key));
         let here = here.ok().flatten().unwrap_or_default();
         let (action, name) = (request.action.name(), request.idempotency_key.text());
-        let asked = link.push(action, &payload, &there, request.item.0, &here, &name);
-        spawn_local(async move {
-            let answer = map_answer(reply(asked).await.answer, |body| shell.shape.take_remote(&body));
-            happened(Input::Answered(id, answer));
-        });
+        link.push(id.0, store.0, action, &payload, &there, request.item.0, &here, &name);
     }
 
     fn fetch_all(&self, id: CommandId, store: StoreId, reading: Reading) {
-        let Some((shell, link)) = self.linked(store) else { return };
-        let asked = link.fetch_all(reading.own.map(|token| token.0), reading.initial);
-        spawn_local(async move {
-            let Reply { answer, complete, deleted } = reply(asked).await;
-            let answer = map_answer(answer, |body| shell.shape.take_all(&body, complete, &deleted));
-            happened(Input::Fetched(id, answer));
-        });
+        if let Some((_, link)) = self.linked(store) {
+            link.fetch_all(id.0, store.0, reading.own.map(|token| token.0), reading.initial);
+        }
     }
 
-    fn fetch_one(&self, id: CommandId, store: StoreId, item: ItemId, key: Key) {
-        let Some((shell, link)) = self.linked(store) else { return };
-        let asked = link.fetch_one(&shell.shape.key_value(&key), item.0);
-        spawn_local(async move {
-            let answer = map_answer(reply(asked).await.answer, |body| {
-                let told: RemoteRow<JsRow> = shell.shape.take_remote(&body)?;
-                Some(RemoteRow { key: Some(key), ..told })
-            });
-            happened(Input::FetchedOne(id, answer));
+    fn fetch_one(&self, id: CommandId, store: StoreId, item: ItemId, key: &Key) {
+        if let Some((shell, link)) = self.linked(store) {
+            link.fetch_one(id.0, store.0, &shell.shape.key_value(key), item.0);
+        }
+    }
+
+    /// A link answered what it was asked.
+    pub fn answered(&self, asked: Asked, id: CommandId, store: StoreId, facts: &Array) {
+        let Some(StoreShell { shape, .. }) = self.shell(store) else { return };
+        let one = || map_answer(answer(facts), |body| shape.take_remote(&body));
+        happened(match asked {
+            Asked::Edit => Input::Answered(id, one()),
+            Asked::One => Input::FetchedOne(id, one()),
+            Asked::All => {
+                let (complete, deleted) = completeness(facts);
+                Input::Fetched(id, map_answer(answer(facts), |body| shape.take_all(&body, complete, &deleted)))
+            }
         });
     }
 

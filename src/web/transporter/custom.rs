@@ -1,17 +1,16 @@
 //! The way to a server through page script: what `pkg/link.js` makes of a transporter, whichever it is.
 //!
-//! Owns the names by which script is asked, and the places at which the facts of an answer stand. Decides nothing about an
-//! answer: `engine::outcome` does.
+//! Owns the names by which script is asked, and the places at which the facts of an answer stand. Script answers by calling
+//! `answered`, once for each thing that it was asked. Decides nothing about an answer: `engine::outcome` does.
 
-use js_sys::{Array, Promise};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::engine::outcome::{Answer, Body, Response, Said};
 
 #[wasm_bindgen]
 extern "C" {
-    /// One store's transporter. Its methods never throw, and settle in every case.
+    /// One store's transporter. Its methods never throw.
     #[derive(Clone)]
     pub type Link;
     /// Which requests share lanes and troubles: for HTTP `scheme://host:port`.
@@ -22,38 +21,41 @@ extern "C" {
     pub fn patches(this: &Link) -> bool;
     /// Sends an edit.
     #[wasm_bindgen(method, structural)]
+    #[allow(clippy::too_many_arguments)]
     pub fn push(
         this: &Link,
+        command: u32,
+        store: u16,
         action: &str,
         payload: &JsValue,
         id: &JsValue,
         item: u32,
         storage_key: &JsValue,
         key: &str,
-    ) -> Promise;
+    );
     /// Reads the collection; `own`: in the way that the app gave with this promise.
     #[wasm_bindgen(method, structural, js_name = fetchAll)]
-    pub fn fetch_all(this: &Link, own: Option<u32>, initial: bool) -> Promise;
+    pub fn fetch_all(this: &Link, command: u32, store: u16, own: Option<u32>, initial: bool);
     /// Reads one item.
     #[wasm_bindgen(method, structural, js_name = fetchOne)]
-    pub fn fetch_one(this: &Link, id: &JsValue, item: u32) -> Promise;
+    pub fn fetch_one(this: &Link, command: u32, store: u16, id: &JsValue, item: u32);
 }
 
-/// The rows of a read, and what was said of those that are not among them.
-pub struct Reply {
-    /// What came back.
-    pub answer: Answer<JsValue>,
-    /// Whether it is everything there is.
-    pub complete: bool,
-    /// Keys of rows that were deleted.
-    pub deleted: Array,
+/// What was asked of a link.
+#[wasm_bindgen]
+#[derive(Clone, Copy)]
+pub enum Asked {
+    /// To send an edit.
+    Edit,
+    /// To read the collection.
+    All,
+    /// To read one item.
+    One,
 }
 
-/// Waits for the facts of an answer.
-pub async fn reply(asked: Promise) -> Reply {
-    let facts: Array = JsFuture::from(asked).await.ok().and_then(|facts| facts.dyn_into().ok()).unwrap_or_default();
-    let deleted = facts.get(10).dyn_into().unwrap_or_default();
-    Reply { answer: answer(&facts), complete: facts.get(9).is_truthy(), deleted }
+/// Whether the rows of a read are everything there is, and the keys of rows that were deleted.
+pub fn completeness(facts: &Array) -> (bool, Array) {
+    (facts.get(9).is_truthy(), facts.get(10).dyn_into().unwrap_or_default())
 }
 
 /// The facts that `wire.js` and `link.js` found, under their names.
