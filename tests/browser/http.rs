@@ -4,8 +4,7 @@ use concordia::engine::error::Code;
 use concordia::engine::outcome::{Answer, Body, Response};
 use concordia::web::transporter::custom::answer;
 use concordia::web::transporter::http::{
-    HttpTransporter, WireAction, fill, has_id, is_json, is_safe_id, is_token, is_value, join,
-    percent_encode,
+    HttpTransporter, WireAction, fill, has_id, is_json, is_safe_id, is_token, is_value, join, percent_encode,
 };
 use js_sys::{Function, JSON};
 use wasm_bindgen::{JsCast, JsValue};
@@ -417,5 +416,8 @@ async fn requests_to_a_real_server_arrive() {
     assert!(answer.status >= 400 && !matches!(answer.body, Body::Json(_)), "{answer:?}");
     let nobody =
         HttpTransporter::new(&js("return {baseUrl: 'http://127.0.0.1:9', path: 'people'}")).expect("good options");
-    assert!(matches!(send(&nobody, request(WireAction::FetchAll, None, "undefined")).await, Answer::Unreachable { .. }));
+    assert!(matches!(
+        send(&nobody, request(WireAction::FetchAll, None, "undefined")).await,
+        Answer::Unreachable { .. }
+    ));
 }
