@@ -188,9 +188,11 @@ function fits(definition, value) {
       if (typeof value !== "object" || Array.isArray(value)) return false;
       const { properties } = definition;
       if (!properties?.length) return true;
+      // Found by its name once for all rows: a definition is asked for each value of an answer.
+      definition.byName ??= new Map(properties.map((property) => [property.name, property]));
       for (const name in value) {
-        const property = properties.find((known) => known.name === name);
-        if (!property || !fits(property, value[name])) return false;
+        const property = definition.byName.get(name);
+        if (property === undefined || !fits(property, value[name])) return false;
       }
       return true;
     }
@@ -310,8 +312,8 @@ export function takeAll(shape, list) {
     try {
       for (let place = 0; place < shape.names.length; place++) {
         const name = shape.names[place];
-        if (!Object.hasOwn(values, name)) continue;
         const value = values[name];
+        if (value === undefined || !Object.hasOwn(values, name)) continue;
         const definition = shape.kinds[place];
         row[FIRST + place] = fits(definition, value) ? value : check(definition, value, name, true);
         words[base + (place >> 5)] |= 1 << (place & 31);
