@@ -11,7 +11,17 @@ import { BaseTransporter, EmptyTransporter, openClientStorage, openTransporter }
 
 const DEFAULTS = { onConflict: "merge", onUncertainCreate: "retry" };
 
+const ACTIONS = ["create", "update", "delete"];
+
 let unnamed = 0;
+
+function cloned(data) {
+  try {
+    return structuredClone(data);
+  } catch (cause) {
+    throw new ConcordiaError("E_NOT_CLONEABLE", "a change made elsewhere holds what cannot be kept", { cause });
+  }
+}
 
 export class Store {
   #handle;
@@ -67,10 +77,12 @@ export class Store {
     if (this.#link === undefined || typeof transporter._subscribe !== "function") return;
     const heard = (change) => {
       if (change === "refetch") return void this.fetch().catch(() => {});
+      if (!ACTIONS.includes(change?.action))
+        throw new ConcordiaError("E_OPTIONS", 'a change made elsewhere is {action, data}, or "refetch"');
       const { action, data } = change;
       const key = typeof data === "object" && data !== null ? data[this.#key] : data;
       if (action === "delete") calling(() => this.#handle.heard([], [key]));
-      else calling(() => this.#handle.heard([structuredClone(data)], []));
+      else calling(() => this.#handle.heard([cloned(data)], []));
       return undefined;
     };
     this.#unfollow = transporter._subscribe(heard);
