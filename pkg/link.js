@@ -136,9 +136,11 @@ function safely(act) {
 }
 
 /** Whatever was thrown, as facts. */
-function factsOfError(error) {
+function factsOfError(thrown) {
+  // Judged by what went wrong in it, told by its name.
+  const error = thrown?.isMiddleware ? thrown.cause : thrown;
   if (error?.[FACTS]) return error[FACTS];
-  const message = safely(() => String(error?.message ?? error)) ?? "the transporter failed";
+  const message = safely(() => String(thrown?.message ?? thrown)) ?? "the transporter failed";
   if (error?.kind === "unreachable" || (error?.kind === undefined && isNetworkError(error)))
     return [UNREACHABLE, message];
   // What the package itself refuses stays refused.

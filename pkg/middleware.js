@@ -60,7 +60,8 @@ export function* through(list, method, input, field) {
       result = yield middleware[method](current);
     } catch (cause) {
       const name = middleware.name || "without a name";
-      throw new Error(`the middleware ${name} failed in ${method}: ${cause?.message ?? cause}`, { cause });
+      const message = `the middleware ${name} failed in ${method}: ${cause?.message ?? cause}`;
+      throw Object.assign(new Error(message, { cause }), { isMiddleware: true });
     }
     if (result === undefined) result = current[field];
     else if (isInput(result, current)) result = result[field];

@@ -48,7 +48,7 @@ export class Store {
         throw new ConcordiaError("E_OPTIONS", `\`${option}\` other than "${value}" is not part of this version yet`);
     const { handle, fields, primary, key, storageKey } = Schema.read(schema);
     this.#name = String(name ?? transporter?.path ?? this.#nameless(clientStorage));
-    this.#link = openTransporter(transporter, this.#name, () => calling(() => this.#handle.hint()));
+    this.#link = openTransporter(transporter, this.#name, () => this.#reachable());
     const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
     this.#handle = calling(() => new StoreHandle(this.#name, handle, this.#link, storage));
     this.#key = key;
@@ -70,6 +70,12 @@ export class Store {
     });
     for (const end of this.#ends) BaseTransporter.attach(end, this, true);
     this.#follow(transporter);
+  }
+
+  /** The transporter says that its endpoint can be reached again: what waits is sent, and what was missed is read. */
+  #reachable() {
+    calling(() => this.#handle.hint());
+    this.fetch().catch(() => {});
   }
 
   /** Takes in what the transporter tells of changes made elsewhere. */

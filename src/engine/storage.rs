@@ -150,14 +150,21 @@ impl<R: Row> Engine<R> {
                 self.tell_storage(batch.storage);
             }
         }
-        for (id, version) in batch.items {
-            let Some(item) = self.items.get_mut(id) else { continue };
-            item.committed = item.committed.max(version);
-            let written = item.storing().is_some_and(|(version, _)| version <= item.committed);
-            self.tell(id);
-            if written {
-                self.released(id);
+        // The oldest edit leaves first, whichever item it is of.
+        let mut written = Set::new();
+        for (id, version) in &batch.items {
+            let Some(item) = self.items.get_mut(*id) else { continue };
+            item.committed = item.committed.max(*version);
+            let first = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).map(|attempt| attempt.edit.first);
+            if let Some(first) = first.filter(|_| item.is_written()) {
+                written.insert((first, *id));
             }
+            self.tell(*id);
+        }
+        for (_, id) in written.iter() {
+            self.released(*id);
+        }
+        for (id, version) in batch.items {
             self.settle_stored(id, version);
         }
         for erasure in batch.erased {

@@ -3,12 +3,15 @@
 use concordia::engine::{
     Connection,
     error::{Code, StorageFailure},
+    id::ItemId,
     input::{Input, Rows, Source, StoreOptions},
     lifecycle::Action,
+    row::FieldSet,
     time::Millis,
 };
 
 use crate::page::{Asked, Failure, Page, empty, json, options, remote};
+use crate::row::MapRow;
 
 fn without_storage() -> StoreOptions {
     StoreOptions { storage: None, ..options() }
@@ -730,4 +733,17 @@ fn the_same_seed_and_the_same_inputs_give_the_same_outputs() {
         page.said
     };
     assert_eq!(story(), story());
+}
+
+#[test]
+fn edits_of_one_turn_leave_in_the_order_in_which_they_were_made() {
+    let mut page = Page::open();
+    let (older, newer) = (page.settled_item("a", &[(0, 1)]), page.settled_item("b", &[(0, 1)]));
+    for item in [newer, older] {
+        let (row, fields) = (MapRow::of(&[(0, 2)]), FieldSet::one(0));
+        page.does(Input::Update { item, row, fields, source: Source::State });
+    }
+    page.end_turn();
+    let order: Vec<ItemId> = page.writes().iter().map(|request| request.item).collect();
+    assert_eq!(order, [newer, older]);
 }
