@@ -6,6 +6,7 @@ import { nextEpoch } from "./epoch.js";
 import { ConcordiaError, readBody, toError } from "./error.js";
 import { itemClass } from "./item.js";
 import { calling, demandReady, listen, promise } from "./page.js";
+import { enrol } from "./reference.js";
 import { Schema } from "./schema.js";
 import { openClientStorage, openTransporter } from "./transporter.js";
 
@@ -36,7 +37,7 @@ export class Store {
     const http = openTransporter(transporter);
     const database = openClientStorage(clientStorage);
     this.#name = name ?? http?.path ?? this.#nameless(database);
-    const { handle, fields, primary, key, storageKey } = Schema.read(schema);
+    const { handle, fields, primary, key, storageKey } = Schema.read(schema, this);
     this.#handle = calling(() => new StoreHandle(String(this.#name), handle, http?.number, database));
     this.#key = key;
     const face = {
@@ -52,6 +53,10 @@ export class Store {
       changed: (added, rows, updated, removed) => this.#changed(added, rows, updated, removed),
       made: (item, row) => this.#made(item, row),
       touched: (item) => this.#touched(item),
+    });
+    enrol(this, this.#handle.id, {
+      find: ({ remote, stored }) => this.#at(remote, false) ?? this.#at(stored, true),
+      keys: (value) => this.#Item.keys(value),
     });
   }
 
@@ -165,6 +170,10 @@ export class Store {
 
   findById(key, source) {
     return this.#all.get(calling(() => this.#handle.find(key, inClientStorage(source))));
+  }
+
+  #at(key, stored) {
+    return key === undefined ? undefined : this.#all.get(calling(() => this.#handle.find(key, stored)));
   }
 
   findOneOrFetch(key, source) {

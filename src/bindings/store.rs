@@ -86,6 +86,7 @@ impl StoreHandle {
             origin: http.as_ref().map(|http| http.origin().to_owned()),
             storage,
             fields: schema.schema.fields.len(),
+            refers: schema.schema.refers,
             patches: http.as_ref().is_some_and(|http| http.patches()),
             numeric_storage_key: schema.schema.numeric,
         };

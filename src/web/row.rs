@@ -12,7 +12,7 @@ use crate::engine::{
     id::{ItemId, Key, StoreId},
     input::Rows,
     output::Changes,
-    row::{FieldSet, RemoteRow, Row},
+    row::{FieldSet, Reference, RemoteRow, Row},
     schema::Schema,
 };
 
@@ -56,6 +56,10 @@ extern "C" {
     fn merge_js(row: u32, from: u32, a: u32, b: u32, c: u32, d: u32);
     #[wasm_bindgen(js_name = pick)]
     fn pick_js(shape: &JsValue, row: u32, a: u32, b: u32, c: u32, d: u32) -> u32;
+    #[wasm_bindgen(js_name = references)]
+    fn references_js(shape: &JsValue, row: u32, a: u32, b: u32, c: u32, d: u32) -> String;
+    #[wasm_bindgen(js_name = bind)]
+    fn bind_js(row: u32, texts: &str, a: u32, b: u32, c: u32, d: u32);
     #[wasm_bindgen(js_name = diff)]
     fn diff_js(shape: &JsValue, row: u32, other: u32, a: u32, b: u32, c: u32, d: u32) -> bool;
     #[wasm_bindgen(js_name = payload)]
@@ -254,6 +258,34 @@ impl Row for JsRow {
 
     fn set_remote_key(&mut self, key: &Key) {
         set_remote_key(self.shape.js, self.held.0, key.text(), key.numeric);
+    }
+
+    fn references(&self, fields: FieldSet) -> Vec<Reference> {
+        let [a, b, c, d] = split(fields);
+        let text = references_js(self.shape.js, self.held.0, a, b, c, d);
+        let mut parts = text.split('\0');
+        let mut next = || {
+            Some(Reference {
+                field: parts.next()?.parse().ok()?,
+                store: parts.next()?.parse().ok().map(StoreId),
+                key: key_of(parts.next()?),
+                storage_key: key_of(parts.next()?),
+            })
+        };
+        std::iter::from_fn(&mut next).collect()
+    }
+
+    fn bind(&mut self, fields: FieldSet, references: &[Reference]) {
+        let [a, b, c, d] = split(fields);
+        let mut texts = String::new();
+        for key in references.iter().flat_map(|reference| [&reference.key, &reference.storage_key]) {
+            if let Some(key) = key {
+                texts.push(if key.numeric { 'n' } else { 's' });
+                texts.push_str(key.text());
+            }
+            texts.push('\0');
+        }
+        bind_js(self.held.0, &texts, a, b, c, d);
     }
 }
 

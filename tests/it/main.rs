@@ -7,6 +7,7 @@
 mod lifecycle;
 mod outcomes;
 mod page;
+mod relations;
 mod row;
 mod simulation;
 mod stories;

@@ -10,17 +10,17 @@ use concordia::engine::{
     input::{Input, Record, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
     output::{Command, Made, Output, Request, Write},
-    row::{FieldSet, RemoteRow},
+    row::{FieldSet, Reference, RemoteRow, Row},
     time::Millis,
 };
 
-use crate::row::{FIELDS, MapRow, deep_record};
+use crate::row::{FIELDS, MapRow, OPENED, deep_record};
 
 /// What a page has asked the network for.
 #[derive(Clone, Debug)]
 pub enum Asked {
     Write(Request<MapRow>),
-    All,
+    All(StoreId),
     One,
 }
 
@@ -60,6 +60,7 @@ pub fn options() -> StoreOptions {
         origin: Some("https://api.example".into()),
         storage: Some(StorageId(0)),
         fields: FIELDS,
+        refers: FieldSet::NONE,
         patches: true,
         numeric_storage_key: false,
     }
@@ -80,6 +81,7 @@ impl Page {
     }
 
     fn start_on(options: StoreOptions, disk: Disk, now: Millis) -> Self {
+        OPENED.set(0);
         let mut page = Self {
             engine: Engine::new([7; 32]),
             now,
@@ -100,7 +102,8 @@ impl Page {
     }
 
     pub fn open_store(&mut self, options: StoreOptions) -> StoreId {
-        let made = self.does(Input::Open(options));
+        OPENED.set(OPENED.get() + 1);
+        let made = self.does(Input::Open(options, MapRow::default()));
         self.end_turn();
         match made {
             Made::Store(store) => store,
@@ -234,7 +237,7 @@ impl Page {
     pub fn writes(&self) -> Vec<Request<MapRow>> {
         let write = |leaving: &Leaving| match &leaving.what {
             Asked::Write(request) => Some(request.clone()),
-            Asked::All | Asked::One => None,
+            Asked::All(_) | Asked::One => None,
         };
         self.network.iter().filter_map(write).collect()
     }
@@ -270,7 +273,7 @@ impl Page {
                 Command::Send(command, _, request) => {
                     (command, Asked::Write(Request { row: request.row.deep(), ..request }))
                 }
-                Command::FetchAll(command, _) => (command, Asked::All),
+                Command::FetchAll(command, store) => (command, Asked::All(store)),
                 Command::FetchOne(command, ..) => (command, Asked::One),
             };
             self.requests += 1;
@@ -336,7 +339,7 @@ impl Page {
         self.network.retain(|other| other.command != leaving.command);
         match &leaving.what {
             Asked::Write(_) => self.does(Input::Answered(leaving.command, failure.answer())),
-            Asked::All => self.does(Input::Fetched(leaving.command, failure.answer())),
+            Asked::All(_) => self.does(Input::Fetched(leaving.command, failure.answer())),
             Asked::One => self.does(Input::FetchedOne(leaving.command, failure.answer())),
         };
     }
@@ -348,7 +351,8 @@ impl Page {
     }
 
     pub fn answer_read(&mut self, answer: Answer<Rows<MapRow>>) {
-        let leaving = self.take(|asked| matches!(asked, Asked::All));
+        let all = Asked::All(self.store);
+        let leaving = self.take(|asked| matches!((asked, &all), (Asked::All(of), Asked::All(store)) if of == store));
         self.does(Input::Fetched(leaving.command, answer));
     }
 
@@ -366,7 +370,15 @@ impl Page {
         };
         let fields = request.row.fields();
         let values: Vec<_> = fields.iter().enumerate().filter_map(|(field, value)| Some((field, (*value)?))).collect();
-        self.answer(item, json(200, remote(key, &values)));
+        // A server knows its own keys only.
+        let references = request
+            .row
+            .references(request.fields)
+            .into_iter()
+            .map(|reference| Reference { storage_key: None, ..reference });
+        let references: Vec<Reference> = references.filter(|reference| reference.key.is_some()).collect();
+        let told = remote(key, &values);
+        self.answer(item, json(200, RemoteRow { row: told.row.with_references(&references), ..told }));
     }
 
     /// An item that both sides hold.

@@ -9,6 +9,7 @@ use concordia::engine::{
 };
 
 use crate::page::{Asked, Failure, Page, empty, json, options, remote};
+use crate::row::MapRow;
 
 fn without_storage() -> StoreOptions {
     StoreOptions { storage: None, ..options() }
@@ -340,7 +341,7 @@ fn a_collection_that_cannot_be_read_delays_no_edit() {
             let item = page.create(&[(0, value)]);
             while !page.engine.is_synced(item) {
                 match page.network.first().cloned() {
-                    Some(leaving) if matches!(leaving.what, Asked::All) => page.answer_any(&leaving, &failure),
+                    Some(leaving) if matches!(leaving.what, Asked::All(_)) => page.answer_any(&leaving, &failure),
                     Some(_) => page.accept(item, &format!("k{value}")),
                     None => assert!(page.wake(), "{failure:?}"),
                 }
@@ -701,7 +702,7 @@ fn bad_input_is_refused_and_changes_nothing() {
         let awaited = Input::Await { store: page.store, row, key };
         assert_eq!(page.tries(awaited).map_err(|fault| fault.code), Err(Code::UnsafeId));
     }
-    assert_eq!(page.tries(Input::Open(options())).map_err(|fault| fault.code), Err(Code::Options));
+    assert_eq!(page.tries(Input::Open(options(), MapRow::default())).map_err(|fault| fault.code), Err(Code::Options));
     assert_eq!((format!("{:?}", page.items()), page.network.len()), (before, 0));
     page.create_with(&[(0, 1)], Some("a"));
     let twice = Input::Create {
