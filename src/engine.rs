@@ -80,7 +80,7 @@ pub struct Engine<R> {
     /// For each store a row of it without values.
     blanks: Vec<R>,
     /// Items that refer to a store that is not loaded yet, or not known.
-    unrelated: Set<(Option<StoreId>, ItemId)>,
+    unrelated: Vec<(Option<StoreId>, ItemId)>,
     /// Whether a store was opened or loaded since those were last looked at.
     store_came: bool,
     out: Output<R>,
@@ -108,7 +108,7 @@ impl<R: Row> Engine<R> {
             requests: Map::new(),
             waiters: Map::new(),
             blanks: Vec::new(),
-            unrelated: Set::new(),
+            unrelated: Vec::new(),
             store_came: false,
             out: Output::new(),
         }

@@ -39,7 +39,7 @@ impl<R: Row> Engine<R> {
     /// Finds the item's place in the queue of its origin.
     pub(super) fn reslot(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
-        let wanted = self.may_ask(item.store) && !item.awaited && self.may_leave(id);
+        let wanted = self.may_ask(item.store) && !item.awaited && self.may_leave(id).is_some();
         let Some(item) = self.items.get(id) else { return };
         let slot = if wanted { item.wanted_slot(id) } else { Slot::Out };
         let Some(place) = self.stores[item.store].origin else { return };
@@ -145,10 +145,7 @@ impl<R: Row> Engine<R> {
         let Some((store, Some(sync))) = self.items.get(id).map(|item| (item.store, item.sync.as_ref())) else { return };
         let is_new = sync.in_flight.is_none();
         if is_new {
-            if !self.may_leave(id) {
-                return self.reslot(id);
-            }
-            let late = self.cyclic(id);
+            let Some(late) = self.may_leave(id) else { return self.reslot(id) };
             self.bind(id);
             let pending = |item: &mut Item<R>| item.sync.as_mut()?.pending.take();
             let Some(edit) = self.items.get_mut(id).and_then(pending) else { return };

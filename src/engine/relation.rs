@@ -7,8 +7,8 @@
 use super::{
     Engine,
     connectivity::Task,
-    id::{ItemId, Key, StoreId},
-    item::{Edit, Item},
+    id::{ItemId, Key, Seq, StoreId},
+    item::{Edit, Item, Sync},
     lifecycle::{Action, Settled},
     row::{FieldSet, Reference, Row},
     sorted::Set,
@@ -18,36 +18,32 @@ use super::{
 
 /// What a reference comes to when its item is to be sent.
 enum Fate {
-    /// These are the keys of what it means; none for what is gone, so that it means nothing.
-    Bound(Option<Key>, Option<Key>),
+    /// This item, which the server has.
+    There(ItemId),
+    /// What is known of it is all there is to say.
+    Known,
+    /// Nothing any more: what it means is gone.
+    Gone,
     /// Not yet: this item has to be taken by the server first, or a store has to be loaded.
     Held(Option<ItemId>),
 }
 
-/// A field that cannot be sent yet, and the item that it waits for, if that is known.
-type Held = (usize, Option<ItemId>);
-
 // Who waits for whom.
 impl<R: Row> Engine<R> {
     fn fate(&self, reference: &Reference) -> Fate {
-        let dangling = || Fate::Bound(reference.key.clone(), reference.storage_key.clone());
         let Some(store) = reference.store.map(|store| &self.stores[store]) else {
-            return if reference.key.is_some() { dangling() } else { Fate::Held(None) };
+            return if reference.key.is_some() { Fate::Known } else { Fate::Held(None) };
         };
-        let Some((id, item)) = self.referred(reference).and_then(|id| Some((id, self.items.get(id)?))) else {
-            return match (&reference.key, store.phase) {
-                (Some(_), _) => dangling(),
-                (None, Phase::Open) => Fate::Bound(None, None),
-                (None, Phase::Loading | Phase::Closed) => Fate::Held(None),
-            };
-        };
-        match &item.remote_key {
-            Some(key) if !item.is_uncreated() => Fate::Bound(Some(key.clone()), Some(item.storage_key.clone())),
-            // It is not to be there.
-            Some(_) | None if item.is_removed() => Fate::Bound(None, None),
+        let found = self.referred(reference).and_then(|id| Some((id, self.items.get(id)?)));
+        match found {
+            None if reference.key.is_some() => Fate::Known,
+            None if store.phase == Phase::Open => Fate::Gone,
+            None => Fate::Held(None),
+            Some((id, item)) if item.remote_key.is_some() && !item.is_uncreated() => Fate::There(id),
+            Some((_, item)) if item.is_removed() => Fate::Gone,
             // It will never have a key there.
-            Some(_) | None if store.origin.is_none() => dangling(),
-            Some(_) | None => Fate::Held(Some(id)),
+            Some(_) if store.origin.is_none() => Fate::Known,
+            Some((id, _)) => Fate::Held(Some(id)),
         }
     }
 
@@ -58,104 +54,92 @@ impl<R: Row> Engine<R> {
         by_key.or_else(|| store.by_storage.get(reference.storage_key.as_ref()?)).copied()
     }
 
-    /// What the pending edit of an item waits for.
-    fn held(&self, id: ItemId) -> Vec<Held> {
-        let Some(item) = self.items.get(id) else { return Vec::new() };
-        let Some(sync) = item.sync.as_ref().filter(|sync| sync.in_flight.is_none()) else { return Vec::new() };
-        let covered = sync.pending.as_ref().map_or(FieldSet::NONE, |edit| edit.fields);
-        let held = |reference: Reference| match self.fate(&reference) {
-            Fate::Held(whom) => Some((reference.field, whom)),
-            Fate::Bound(..) => None,
-        };
-        self.references(item.store, &item.row, covered).into_iter().filter_map(held).collect()
+    fn references(&self, item: &Item<R>, among: FieldSet) -> Vec<Reference> {
+        let fields = self.stores[item.store].refers.and(among);
+        if fields.is_empty() { Vec::new() } else { item.row.references(fields) }
     }
 
-    fn references(&self, store: StoreId, row: &R, among: FieldSet) -> Vec<Reference> {
-        let fields = self.stores[store].refers.and(among);
-        if fields.is_empty() { Vec::new() } else { row.references(fields) }
-    }
-
-    /// Whether what an item has to say may leave, as far as others are concerned; if not, it is noted for whom it waits.
-    pub(super) fn may_leave(&mut self, id: ItemId) -> bool {
-        let held = self.held(id);
-        let waits: Option<Vec<ItemId>> =
-            (!held.is_empty()).then(|| held.iter().filter_map(|(_, whom)| *whom).collect());
-        let first = if waits.is_some() { self.first_of_cycle(id, &held) } else { None };
-        let waits = waits.filter(|_| first != Some(id));
-        let may_leave = waits.is_none();
-        if let Some(item) = self.items.get_mut(id) {
-            item.waits_for = waits;
+    /// The fields of the pending edit that cannot be sent yet, and for whom they wait.
+    fn held(&self, id: ItemId) -> (FieldSet, Vec<Option<ItemId>>) {
+        let (mut fields, mut waits) = (FieldSet::NONE, Vec::new());
+        if let Some(item) = self.items.get(id)
+            && let Some(Sync { in_flight: None, pending: Some(edit), .. }) = item.sync.as_deref()
+        {
+            for reference in self.references(item, edit.fields) {
+                if let Fate::Held(whom) = self.fate(&reference) {
+                    fields = fields.with(FieldSet::one(reference.field));
+                    waits.push(whom);
+                }
+            }
         }
-        if let Some(first) = first.filter(|first| *first != id) {
+        (fields, waits)
+    }
+
+    /// What an item has to leave behind if what it has to say is to leave now: nothing, or what belongs to a cycle in which it
+    /// goes first. None if it has to wait; then it is noted for whom.
+    pub(super) fn may_leave(&mut self, id: ItemId) -> Option<FieldSet> {
+        let (late, waits) = self.held(id);
+        let first = if waits.is_empty() { None } else { self.first_of_cycle(id, &waits) };
+        let leaves = waits.is_empty() || first == Some(id);
+        if let Some(item) = self.items.get_mut(id) {
+            item.waits_for = (!leaves).then(|| waits.into_iter().flatten().collect());
+        }
+        if let Some(first) = first.filter(|_| !leaves) {
             self.reslot(first);
         }
-        may_leave
+        leaves.then_some(late)
     }
 
     /// If new items wait for nobody but each other: the oldest of them, which goes first, without what it waits for.
-    fn first_of_cycle(&self, id: ItemId, held: &[Held]) -> Option<ItemId> {
-        let direct = held.iter().any(|(_, whom)| *whom == Some(id));
-        if !direct && !self.waiting().any(|(_, waits)| waits.contains(&id)) {
+    fn first_of_cycle(&self, id: ItemId, waits: &[Option<ItemId>]) -> Option<ItemId> {
+        if !waits.contains(&Some(id)) && self.waiting(Some(id)).is_empty() {
             return None;
         }
-        let awaited = self.reach(id);
-        let cycle = || awaited.iter().copied().filter(|other| self.reach(*other).contains(&id));
-        let only = held.iter().all(|(_, whom)| whom.is_some_and(|whom| cycle().any(|other| other == whom)));
-        let first = cycle().min_by_key(|other| self.first_edit(*other))?;
+        let mut cycle = self.reach(id);
+        cycle.retain(|other| self.reach(*other).contains(&id));
+        let first = cycle.iter().copied().min_by_key(|other| self.first_edit(*other))?;
+        let only = waits.iter().all(|whom| whom.is_some_and(|whom| cycle.contains(&whom)));
         (only || first != id).then_some(first)
     }
 
-    fn first_edit(&self, id: ItemId) -> Option<super::id::Seq> {
+    fn first_edit(&self, id: ItemId) -> Option<Seq> {
         Some(self.items.get(id)?.sync.as_ref()?.pending.as_ref()?.first)
     }
 
     /// Those for whom an item waits, at once or in the end.
-    fn reach(&self, id: ItemId) -> Set<ItemId> {
-        let waits = |id| self.held(id).into_iter().filter_map(|(_, whom)| whom);
-        let (mut seen, mut next) = (Set::new(), waits(id).collect::<Vec<_>>());
+    pub(super) fn reach(&self, id: ItemId) -> Set<ItemId> {
+        let (mut seen, mut next) = (Set::new(), self.held(id).1);
         while let Some(whom) = next.pop() {
-            if !seen.contains(&whom) {
+            if let Some(whom) = whom
+                && !seen.contains(&whom)
+            {
                 seen.insert(whom);
-                next.extend(waits(whom));
+                next.extend(self.held(whom).1);
             }
         }
         seen
     }
 
-    /// Items that wait for others, and for whom.
-    fn waiting(&self) -> impl Iterator<Item = (ItemId, &Vec<ItemId>)> {
-        let unsynced = self.stores.ids().map(|id| &self.stores[id]).filter(|store| !store.refers.is_empty());
-        unsynced
-            .flat_map(|store| store.unsynced.iter())
-            .filter_map(|id| Some((*id, self.items.get(*id)?.waits_for.as_ref()?)))
+    /// Items that wait for this one, or for anything.
+    fn waiting(&self, whom: Option<ItemId>) -> Vec<ItemId> {
+        let mut found = Vec::new();
+        for store in self.stores.ids().map(|id| &self.stores[id]).filter(|store| !store.refers.is_empty()) {
+            for id in store.unsynced.iter() {
+                let waits = self.items.get(*id).and_then(|item| item.waits_for.as_ref());
+                if waits.is_some_and(|waits| whom.is_none_or(|whom| waits.contains(&whom))) {
+                    found.push(*id);
+                }
+            }
+        }
+        found
     }
 
     /// This item has its key, or is gone, so that those who waited for it go on; without one, a store came or was loaded.
     pub(super) fn release(&mut self, whom: Option<ItemId>) {
-        let concerned = |waits: &Vec<ItemId>| whom.is_none_or(|whom| waits.contains(&whom));
-        let waiting: Vec<ItemId> = self.waiting().filter(|(_, waits)| concerned(waits)).map(|(id, _)| id).collect();
-        for id in waiting {
+        for id in self.waiting(whom) {
             self.reslot(id);
             self.tell(id);
         }
-    }
-
-    /// All for whom an item waits, as was last noted.
-    pub(super) fn awaited_by(&self, id: ItemId) -> Set<ItemId> {
-        let waits = |id| self.items.get(id).and_then(|item| item.waits_for.clone()).unwrap_or_default();
-        let (mut seen, mut next) = (Set::new(), waits(id));
-        while let Some(whom) = next.pop() {
-            if !seen.contains(&whom) {
-                seen.insert(whom);
-                next.extend(waits(whom));
-            }
-        }
-        seen
-    }
-
-    /// What of a pending edit cannot leave with it, because it belongs to a cycle.
-    pub(super) fn cyclic(&self, id: ItemId) -> FieldSet {
-        self.held(id).iter().fold(FieldSet::NONE, |fields, (field, _)| fields.with(FieldSet::one(*field)))
     }
 
     /// Makes of a create one that leaves without some fields, and of these an update that follows.
@@ -166,13 +150,12 @@ impl<R: Row> Engine<R> {
         let (last, key) = (self.next_seq(), self.random.uuid());
         let rest = Edit { action: Action::Update, fields: late, first: last, last, key };
         self.postpone_synced(id, last);
-        if let Some(item) = self.items.get_mut(id) {
-            let nothing = item.row.pick(FieldSet::NONE);
-            if let Some(sync) = &mut item.sync {
-                // That is what the server will hold, should the update be given up.
-                sync.add_base(late, &nothing);
-                sync.pending = Some(rest);
-            }
+        if let Some(item) = self.items.get_mut(id)
+            && let Some(sync) = &mut item.sync
+        {
+            // That is what the server will hold, should the update be given up.
+            sync.add_base(late, &item.row.pick(FieldSet::NONE));
+            sync.pending = Some(rest);
         }
         Edit { fields: edit.fields.without(late), ..edit }
     }
@@ -180,26 +163,37 @@ impl<R: Row> Engine<R> {
     /// The pending edit leaves: its references are from now on what the server calls them.
     pub(super) fn bind(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
-        let covered =
-            item.sync.as_ref().and_then(|sync| sync.pending.as_ref()).map_or(FieldSet::NONE, |edit| edit.fields);
-        let (store, row) = (item.store, item.row.clone());
-        let mut references = self.references(store, &row, covered);
+        let Some(Sync { pending: Some(edit), .. }) = item.sync.as_deref() else { return };
+        let fields = edit.fields;
+        let mut references = self.references(item, fields);
         let mut is_news = false;
         for reference in &mut references {
-            if let Fate::Bound(key, storage_key) = self.fate(reference) {
-                is_news |= (&reference.key, &reference.storage_key) != (&key, &storage_key);
-                (reference.key, reference.storage_key) = (key, storage_key);
+            match self.fate(reference) {
+                Fate::There(other) => is_news |= self.know(reference, other),
+                Fate::Gone => {
+                    (reference.key, reference.storage_key) = (None, None);
+                    is_news = true;
+                }
+                Fate::Known | Fate::Held(_) => {}
             }
         }
-        if is_news {
-            self.rebind(id, covered.and(self.stores[store].refers), &references);
-        }
+        self.rebind(id, fields, &references, is_news);
     }
 
-    fn rebind(&mut self, id: ItemId, fields: FieldSet, references: &[Reference]) {
-        if let Some(item) = self.items.get_mut(id) {
-            item.row.bind(fields, references);
+    /// Gives a reference the keys of the item that it means. False if it has them.
+    fn know(&self, reference: &mut Reference, id: ItemId) -> bool {
+        let Some(item) = self.items.get(id) else { return false };
+        let is_news = reference.key != item.remote_key || reference.storage_key.as_ref() != Some(&item.storage_key);
+        if is_news {
+            reference.key.clone_from(&item.remote_key);
+            reference.storage_key = Some(item.storage_key.clone());
         }
+        is_news
+    }
+
+    fn rebind(&mut self, id: ItemId, fields: FieldSet, references: &[Reference], is_news: bool) {
+        let Some(item) = self.items.get_mut(id).filter(|_| is_news) else { return };
+        item.row.bind(fields.and(self.stores[item.store].refers), references);
         self.touch(id);
         self.tell(id);
     }
@@ -210,27 +204,22 @@ impl<R: Row> Engine<R> {
     /// Looks for what an item from the server, or from client storage, refers to; what is not here is fetched.
     pub(super) fn relate(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
-        let (store, row) = (item.store, item.row.clone());
-        let mut references = self.references(store, &row, self.stores[store].fields);
+        let (store, fields) = (item.store, self.stores[item.store].refers);
+        let mut references = self.references(item, fields);
         let mut is_news = false;
         for reference in &mut references {
             match reference.store {
                 Some(target) if self.has_asked(target) => {
-                    let found = self
-                        .referred(reference)
-                        .or_else(|| self.await_referred(store, target, reference.key.as_ref()?));
-                    let found = found.and_then(|other| self.items.get(other)).map(|item| item.storage_key.clone());
-                    if found.is_some() && found != reference.storage_key {
-                        reference.storage_key = found;
-                        is_news = true;
-                    }
+                    let found = self.referred(reference);
+                    let found = found.or_else(|| self.await_referred(store, target, reference.key.as_ref()?));
+                    is_news |= found.is_some_and(|other| self.know(reference, other));
                 }
-                target => self.unrelated.insert((target, id)),
+                // Of a long list each leads to the same store.
+                target if self.unrelated.last() == Some(&(target, id)) => {}
+                target => self.unrelated.push((target, id)),
             }
         }
-        if is_news {
-            self.rebind(id, self.stores[store].refers, &references);
-        }
+        self.rebind(id, fields, &references, is_news);
     }
 
     /// Whether all has been done to have the items of a store here.
@@ -272,12 +261,14 @@ impl<R: Row> Engine<R> {
         if !self.unrelated.iter().any(|(target, _)| is_due(target)) {
             return;
         }
-        let (due, rest): (Vec<_>, Vec<_>) = self.unrelated.iter().partition(|(target, _)| is_due(target));
-        self.unrelated = rest.into_iter().collect();
-        for (_, id) in due {
-            // Those whose store is still to come are put back.
-            self.relate(id);
-            self.tell(id);
+        for (target, id) in std::mem::take(&mut self.unrelated) {
+            if target.map_or(came, |target| self.has_asked(target)) {
+                // Those whose store is still to come are put back.
+                self.relate(id);
+                self.tell(id);
+            } else {
+                self.unrelated.push((target, id));
+            }
         }
     }
 
@@ -302,7 +293,7 @@ impl<R: Row> Engine<R> {
 impl<R: Row> Item<R> {
     /// Whether the server has still to take its create.
     pub(super) fn is_uncreated(&self) -> bool {
-        let creates = |sync: &super::item::Sync<R>| {
+        let creates = |sync: &Sync<R>| {
             let in_flight = sync.in_flight.as_ref().map(|attempt| attempt.edit.action);
             in_flight.or(sync.pending.as_ref().map(|edit| edit.action)) == Some(Action::Create)
         };

@@ -105,8 +105,6 @@ impl Schema {
         }
         let is_field = |property: &&Property| primary.is_none_or(|primary| primary.name != property.name);
         let fields = || properties.iter().filter(is_field);
-        let names = fields().flat_map(Property::names).chain([key.clone(), storage_key.clone()]);
-        check_references(properties, names)?;
         let schema = Self {
             refers: fields()
                 .enumerate()
@@ -146,38 +144,9 @@ impl Property {
         matches!(self.kind.as_str(), "key" | "numberKey")
     }
 
-    /// What refers to an item: the property, or what it is a list of.
-    fn reference(&self) -> Option<&Self> {
-        let one = self.items.as_deref().filter(|_| self.kind == "array").unwrap_or(self);
-        one.refers.then_some(one)
-    }
-
     /// Whether it refers to an item, at any depth.
     fn has_references(&self) -> bool {
         self.refers || self.properties.iter().chain(self.items.as_deref()).any(Self::has_references)
-    }
-
-    /// The names under which it is sent and stored: a reference has one of its own for each.
-    fn names(&self) -> Vec<String> {
-        let Some(reference) = self.reference() else { return vec![self.name.clone()] };
-        let sent = reference.key.as_ref().unwrap_or(&self.name);
-        let stored = reference.storage_key.clone().unwrap_or_else(|| ["_", sent].concat());
-        vec![sent.clone(), stored]
-    }
-}
-
-/// Values that are sent or stored under one name would be lost.
-fn check_references(properties: &[Property], names: impl Iterator<Item = String>) -> Result<(), Fault> {
-    if !properties.iter().any(|property| property.reference().is_some()) {
-        return Ok(());
-    }
-    let mut names: Vec<String> = names.collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair.first() == pair.last()).and_then(<[String]>::first) {
-        Some(twice) => {
-            Err(refuse(twice, "is the name of two things, `key` and `_key` included; name them differently"))
-        }
-        None => Ok(()),
     }
 }
 
@@ -209,7 +178,6 @@ fn check_property(property: &Property, name: &str, nested: bool) -> Result<(), F
         return Err(refuse(name, "is `primary` inside an object; the primary key stands at the top"));
     }
     check_level(&property.properties, &[name, "."].concat())?;
-    check_references(&property.properties, property.properties.iter().flat_map(Property::names))?;
     property.items.as_ref().map_or(Ok(()), |items| check_property(items, &[name, "[]"].concat(), true))
 }
 

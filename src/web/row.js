@@ -21,6 +21,7 @@ export function makeShape(names, kinds, key, storageKey, numeric) {
   const placesOf = (list) => new Map(list.map((name, place) => [name, place]));
   const blank = [undefined, undefined, undefined, names, ...names.map(() => undefined)];
   for (const definition of kinds) nameReferences(definition);
+  demandNames(kinds, [key, storageKey]);
   const referring = names.map((_, place) => place).filter((place) => kinds[place].refersWithin);
   const columns = columnsOf(names, kinds, referring);
   const places = placesOf(names);
@@ -260,6 +261,18 @@ function nameReferences(definition) {
   definition.stored = reference?.refers ? (reference.storageKey ?? `_${definition.sent}`) : undefined;
 }
 
+/** What is sent or stored under one name would be lost. */
+function demandNames(definitions, seen = []) {
+  for (const { name, sent, stored, properties, items } of definitions) {
+    for (const one of stored === undefined ? [name] : [sent, stored]) {
+      if (seen.includes(one))
+        refuse("E_SCHEMA", `"${one}" is the name of two things, \`key\` and \`_key\` included; name them differently`);
+      seen.push(one);
+    }
+    for (const inner of [properties, items?.properties]) if (inner) demandNames(inner);
+  }
+}
+
 /** The columns of stored rows: what refers to an item has one for client storage's keys, and behind the others one for the server's. */
 function columnsOf(names, kinds, referring) {
   if (referring.length === 0) return names;
@@ -385,6 +398,9 @@ function visited(value, visit) {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, visited(inner, visit)]));
 }
 
+/** A small number as one character, which is not NUL. */
+const asText = (number) => String.fromCharCode(number + 1);
+
 /** The references in the fields, NUL between: of each the place, the store ("" if it is not known yet), the server's key and
  *  client storage's. */
 export function references(shape, number, a, b, c, d) {
@@ -392,8 +408,13 @@ export function references(shape, number, a, b, c, d) {
   const row = held[number];
   each([a, b, c, d], (place) =>
     visited(row[FIRST + place], (reference) => {
-      const store = reference.definition.refers() ?? "";
-      texts.push(place, store, keyText(reference.remote), keyText(reference.stored));
+      const store = reference.definition.refers();
+      texts.push(
+        asText(place),
+        store === undefined ? "" : asText(store),
+        keyText(reference.remote),
+        keyText(reference.stored),
+      );
       return reference;
     }),
   );

@@ -18,8 +18,14 @@ use crate::engine::{
 
 #[wasm_bindgen(module = "/src/web/row.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = makeShape)]
-    fn make_shape(names: Vec<String>, kinds: &JsValue, key: &str, storage_key: &str, numeric: bool) -> JsValue;
+    #[wasm_bindgen(catch, js_name = makeShape)]
+    fn make_shape(
+        names: Vec<String>,
+        kinds: &JsValue,
+        key: &str,
+        storage_key: &str,
+        numeric: bool,
+    ) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_name = emptyRow)]
     fn empty_row(shape: &JsValue) -> u32;
     fn release(number: u32);
@@ -128,10 +134,13 @@ pub struct TakenRow {
 
 impl Shape {
     /// `kinds` holds a definition for each field of `schema`, in the same order.
-    pub fn new(schema: &Schema, kinds: &JsValue) -> Self {
+    ///
+    /// # Errors
+    /// `E_SCHEMA` with the name that two values would be sent or stored under.
+    pub fn new(schema: &Schema, kinds: &JsValue) -> Result<Self, Fault> {
         let names = schema.fields.clone();
-        let js = make_shape(names, kinds, &schema.key, &schema.storage_key, schema.numeric);
-        Self { js: Box::leak(Box::new(js)), fields: schema.fields.len() }
+        let js = make_shape(names, kinds, &schema.key, &schema.storage_key, schema.numeric).map_err(refusal)?;
+        Ok(Self { js: Box::leak(Box::new(js)), fields: schema.fields.len() })
     }
 
     /// The object that `row.js` knows it by.
@@ -264,10 +273,12 @@ impl Row for JsRow {
         let [a, b, c, d] = split(fields);
         let text = references_js(self.shape.js, self.held.0, a, b, c, d);
         let mut parts = text.split('\0');
+        // A small number comes as one character.
+        let number = |part: &str| u16::try_from(u32::from(part.chars().next()?) - 1).ok();
         let mut next = || {
             Some(Reference {
-                field: parts.next()?.parse().ok()?,
-                store: parts.next()?.parse().ok().map(StoreId),
+                field: usize::from(number(parts.next()?)?),
+                store: number(parts.next()?).map(StoreId),
                 key: key_of(parts.next()?),
                 storage_key: key_of(parts.next()?),
             })
