@@ -212,7 +212,10 @@ impl<R: Row> Engine<R> {
                 Some(target) if self.has_asked(target) => {
                     let found = self.referred(reference);
                     let found = found.or_else(|| self.await_referred(store, target, reference.key.as_ref()?));
+                    let key = reference.key.clone();
                     is_news |= found.is_some_and(|other| self.know(reference, other));
+                    // What the server said stays, though the item may have another key by now.
+                    reference.key = key.or(reference.key.take());
                 }
                 // Of a long list each leads to the same store.
                 target if self.unrelated.last() == Some(&(target, id)) => {}

@@ -8,6 +8,7 @@ mod lifecycle;
 mod outcomes;
 mod page;
 mod relations;
+mod relations_at_random;
 mod row;
 mod simulation;
 mod stories;

@@ -21,7 +21,7 @@ use crate::row::{FIELDS, MapRow, OPENED, deep_record};
 pub enum Asked {
     Write(Request<MapRow>),
     All(StoreId),
-    One,
+    One(StoreId, Key),
 }
 
 /// A request under way.
@@ -82,8 +82,11 @@ impl Page {
 
     fn start_on(options: StoreOptions, disk: Disk, now: Millis) -> Self {
         OPENED.set(0);
+        // Two pages never roll the same dice.
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&now.0.to_le_bytes());
         let mut page = Self {
-            engine: Engine::new([7; 32]),
+            engine: Engine::new(seed),
             now,
             store: StoreId(0),
             network: Vec::new(),
@@ -237,7 +240,7 @@ impl Page {
     pub fn writes(&self) -> Vec<Request<MapRow>> {
         let write = |leaving: &Leaving| match &leaving.what {
             Asked::Write(request) => Some(request.clone()),
-            Asked::All(_) | Asked::One => None,
+            Asked::All(_) | Asked::One(..) => None,
         };
         self.network.iter().filter_map(write).collect()
     }
@@ -274,7 +277,7 @@ impl Page {
                     (command, Asked::Write(Request { row: request.row.deep(), ..request }))
                 }
                 Command::FetchAll(command, store) => (command, Asked::All(store)),
-                Command::FetchOne(command, ..) => (command, Asked::One),
+                Command::FetchOne(command, store, key) => (command, Asked::One(store, key)),
             };
             self.requests += 1;
             self.network.push(Leaving { command, what });
@@ -340,7 +343,7 @@ impl Page {
         match &leaving.what {
             Asked::Write(_) => self.does(Input::Answered(leaving.command, failure.answer())),
             Asked::All(_) => self.does(Input::Fetched(leaving.command, failure.answer())),
-            Asked::One => self.does(Input::FetchedOne(leaving.command, failure.answer())),
+            Asked::One(..) => self.does(Input::FetchedOne(leaving.command, failure.answer())),
         };
     }
 
@@ -357,7 +360,7 @@ impl Page {
     }
 
     pub fn answer_one(&mut self, answer: Answer<RemoteRow<MapRow>>) {
-        let leaving = self.take(|asked| matches!(asked, Asked::One));
+        let leaving = self.take(|asked| matches!(asked, Asked::One(..)));
         self.does(Input::FetchedOne(leaving.command, answer));
     }
 

@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// The field that refers to an item of the other store.
-const OTHER: usize = 2;
+pub const OTHER: usize = 2;
 
-const PEOPLE: StoreId = StoreId(0);
-const POSTS: StoreId = StoreId(1);
+pub const PEOPLE: StoreId = StoreId(0);
+pub const POSTS: StoreId = StoreId(1);
 
 fn people() -> StoreOptions {
     StoreOptions { refers: FieldSet::one(OTHER), ..options() }
@@ -29,7 +29,7 @@ fn posts() -> StoreOptions {
 }
 
 /// A page with both stores, each after its first read.
-fn open() -> Page {
+pub fn open() -> Page {
     let mut page = Page::start(people());
     page.open_store(posts());
     with(&mut page, PEOPLE).answer_all(&[]);
@@ -38,7 +38,7 @@ fn open() -> Page {
 }
 
 /// The page is killed, and another one opens both stores. Nothing is answered yet.
-fn restart(page: Page) -> Page {
+pub fn restart(page: Page) -> Page {
     let mut page = page.restart();
     page.open_store(posts());
     page
@@ -50,12 +50,12 @@ fn with(page: &mut Page, store: StoreId) -> &mut Page {
 }
 
 /// A reference to an item, by the keys that it has now.
-fn to(page: &Page, store: StoreId, item: ItemId) -> Reference {
+pub fn to(page: &Page, store: StoreId, item: ItemId) -> Reference {
     let key = page.engine.row(item).and_then(MapRow::remote_key);
     Reference { field: OTHER, store: Some(store), key, storage_key: page.engine.storage_key(item).cloned() }
 }
 
-fn by_key(store: StoreId, key: &str) -> Reference {
+pub fn by_key(store: StoreId, key: &str) -> Reference {
     Reference { field: OTHER, store: Some(store), key: Some(Key::new(key, false)), storage_key: None }
 }
 
@@ -72,7 +72,7 @@ fn create(page: &mut Page, store: StoreId, value: i64, references: &[Reference])
 }
 
 /// Its turn goes on.
-fn make(page: &mut Page, store: StoreId, value: i64, references: &[Reference]) -> ItemId {
+pub fn make(page: &mut Page, store: StoreId, value: i64, references: &[Reference]) -> ItemId {
     let row = MapRow::of(&[(0, value)]).with_references(references);
     match page.does(Input::Create { store, row, key: None, source: Source::State }) {
         Made::Item(item) => item,
@@ -96,7 +96,7 @@ fn first(page: &Page, store: StoreId) -> ItemId {
 }
 
 /// The keys that a request names as its reference; nothing if it does not speak of it.
-fn named(request: &Request<MapRow>) -> Option<Vec<Option<String>>> {
+pub fn named(request: &Request<MapRow>) -> Option<Vec<Option<String>>> {
     let field = FieldSet::one(OTHER);
     let text = |reference: &Reference| reference.key.as_ref().map(|key| key.text().to_owned());
     (!request.fields.and(field).is_empty()).then(|| request.row.references(field).iter().map(text).collect())
