@@ -20,14 +20,15 @@ use crate::row::{FIELDS, MapRow, OPENED, deep_record};
 #[derive(Clone, Debug)]
 pub enum Asked {
     Write(Request<MapRow>),
-    All(StoreId),
-    One(StoreId, Key),
+    All,
+    One(Key),
 }
 
 /// A request under way.
 #[derive(Clone, Debug)]
 pub struct Leaving {
     pub command: CommandId,
+    pub store: StoreId,
     pub what: Asked,
 }
 
@@ -49,7 +50,8 @@ pub struct Page {
     pub wake_at: Option<Millis>,
     /// Everything that the engine has said.
     pub said: Vec<String>,
-    options: StoreOptions,
+    /// Those of the first store.
+    pub options: StoreOptions,
     settled: BTreeMap<Token, Result<(), Fault>>,
     tokens: u32,
 }
@@ -240,7 +242,7 @@ impl Page {
     pub fn writes(&self) -> Vec<Request<MapRow>> {
         let write = |leaving: &Leaving| match &leaving.what {
             Asked::Write(request) => Some(request.clone()),
-            Asked::All(_) | Asked::One(..) => None,
+            Asked::All | Asked::One(_) => None,
         };
         self.network.iter().filter_map(write).collect()
     }
@@ -264,7 +266,7 @@ impl Page {
         }
         let mut loads = Vec::new();
         for command in output.commands {
-            let (command, what) = match command {
+            let (command, store, what) = match command {
                 Command::Load(store) => {
                     loads.push(store);
                     continue;
@@ -273,14 +275,14 @@ impl Page {
                     self.batches.push_back((command, writes.iter().map(deep).collect()));
                     continue;
                 }
-                Command::Send(command, _, request) => {
-                    (command, Asked::Write(Request { row: request.row.deep(), ..request }))
+                Command::Send(command, store, request) => {
+                    (command, store, Asked::Write(Request { row: request.row.deep(), ..request }))
                 }
-                Command::FetchAll(command, store) => (command, Asked::All(store)),
-                Command::FetchOne(command, store, key) => (command, Asked::One(store, key)),
+                Command::FetchAll(command, store) => (command, store, Asked::All),
+                Command::FetchOne(command, store, key) => (command, store, Asked::One(key)),
             };
             self.requests += 1;
-            self.network.push(Leaving { command, what });
+            self.network.push(Leaving { command, store, what });
         }
         for store in loads {
             let records = self.disk.iter().filter(|((of, _), _)| *of == store.0).map(|(_, record)| deep_record(record));
@@ -324,16 +326,15 @@ impl Page {
     }
 
     /// Takes the request that `which` describes off the network.
-    fn take(&mut self, which: impl Fn(&Asked) -> bool) -> Leaving {
-        let place = self.network.iter().position(|leaving| which(&leaving.what));
+    fn take(&mut self, which: impl Fn(&Leaving) -> bool) -> Leaving {
+        let place = self.network.iter().position(which);
         let place = place.unwrap_or_else(|| panic!("nothing such was asked: {:?}", self.network));
         self.network.remove(place)
     }
 
     /// The oldest write of an item is answered.
     pub fn answer(&mut self, item: ItemId, answer: Answer<RemoteRow<MapRow>>) {
-        let of = |asked: &Asked| matches!(asked, Asked::Write(request) if request.item == item);
-        let leaving = self.take(of);
+        let leaving = self.take(|leaving| matches!(&leaving.what, Asked::Write(request) if request.item == item));
         self.does(Input::Answered(leaving.command, answer));
     }
 
@@ -342,8 +343,8 @@ impl Page {
         self.network.retain(|other| other.command != leaving.command);
         match &leaving.what {
             Asked::Write(_) => self.does(Input::Answered(leaving.command, failure.answer())),
-            Asked::All(_) => self.does(Input::Fetched(leaving.command, failure.answer())),
-            Asked::One(..) => self.does(Input::FetchedOne(leaving.command, failure.answer())),
+            Asked::All => self.does(Input::Fetched(leaving.command, failure.answer())),
+            Asked::One(_) => self.does(Input::FetchedOne(leaving.command, failure.answer())),
         };
     }
 
@@ -354,13 +355,13 @@ impl Page {
     }
 
     pub fn answer_read(&mut self, answer: Answer<Rows<MapRow>>) {
-        let all = Asked::All(self.store);
-        let leaving = self.take(|asked| matches!((asked, &all), (Asked::All(of), Asked::All(store)) if of == store));
+        let store = self.store;
+        let leaving = self.take(|leaving| leaving.store == store && matches!(leaving.what, Asked::All));
         self.does(Input::Fetched(leaving.command, answer));
     }
 
     pub fn answer_one(&mut self, answer: Answer<RemoteRow<MapRow>>) {
-        let leaving = self.take(|asked| matches!(asked, Asked::One(..)));
+        let leaving = self.take(|leaving| matches!(leaving.what, Asked::One(_)));
         self.does(Input::FetchedOne(leaving.command, answer));
     }
 

@@ -29,9 +29,14 @@ fn posts() -> StoreOptions {
 }
 
 /// A page with both stores, each after its first read.
-pub fn open() -> Page {
-    let mut page = Page::start(people());
-    page.open_store(posts());
+fn open() -> Page {
+    open_as(true)
+}
+
+/// `patches`: whether updates say only what was edited.
+pub fn open_as(patches: bool) -> Page {
+    let mut page = Page::start(StoreOptions { patches, ..people() });
+    page.open_store(StoreOptions { patches, ..posts() });
     with(&mut page, PEOPLE).answer_all(&[]);
     with(&mut page, POSTS).answer_all(&[]);
     page
@@ -40,7 +45,7 @@ pub fn open() -> Page {
 /// The page is killed, and another one opens both stores. Nothing is answered yet.
 pub fn restart(page: Page) -> Page {
     let mut page = page.restart();
-    page.open_store(posts());
+    page.open_store(StoreOptions { patches: page.options.patches, ..posts() });
     page
 }
 
