@@ -74,12 +74,25 @@ export class NumberKey {
 export const customTypes: { readonly Key: typeof Key; readonly NumberKey: typeof NumberKey };
 
 /**
- * The primary key, or the key of another item.
+ * The primary key, the key of something else, or, with `ref`, a reference to an item.
  * @example const id = { type: NumberKey, primary: true, key: "personId", _key: "_personId" };
+ * @example
+ * const posts = new Store({
+ *   schema: new Schema({
+ *     properties: {
+ *       title: String,
+ *       author: { type: Key, key: "authorId", ref: people },
+ *       tags: { type: Array, items: { type: Key, key: "tagIds", ref: tags } },
+ *       answers: { type: Key, key: "answersId", ref: "self" },
+ *     },
+ *   }),
+ * });
+ * // Sent when the server has given the author a key, with that as `authorId`.
+ * posts.create({ title: "Hello", author: people.create({ name: "Ada" }) });
  */
 export interface KeyDefinition {
   readonly type: typeof Key | typeof NumberKey;
-  /** Name of the key on the transporter's side. Default `"id"`. */
+  /** Name of the key on the transporter's side. Default `"id"`; with `ref` the property's own, and it may be a path (`"links.ownerId"`). */
   readonly key?: string;
   /** Name on the client storage's side. Default `_` + `key`. Must differ from `key`, or `E_SCHEMA` is thrown. */
   readonly _key?: string;
@@ -88,6 +101,16 @@ export interface KeyDefinition {
    * `{ type: Key, key: "id", _key: "_id", primary: true }` is added.
    */
   readonly primary?: boolean;
+  /**
+   * The property holds an item of this store; `"self"` is the store whose schema it is, and a function is called when the store is
+   * first needed, for stores that are created later. It takes such an item, `null` or nothing, and throws `E_TYPE` for
+   * anything else; it reads as `null` while the item is not here, and when it is gone.
+   *
+   * The server is sent the item's key, client storage is given its own. An edit that refers to an item which the server has not yet
+   * taken waits for it (`pending()` says `"waiting"`), also after a reload. If the item is removed or given up before, the reference
+   * becomes `null`. An item that the server's rows refer to and that is not here is fetched, as by `findOneOrFetch`.
+   */
+  readonly ref?: Store<any> | "self" | (() => Store<any>);
 }
 
 /** A value that is no list, no nested object and no key. */
@@ -205,29 +228,34 @@ export type ValuesOf<D> = 0 extends 1 & D
         : never;
 
 /** The type of one property's value. A property that is not `required` can be missing at run time. */
-export type ValueOf<P> = P extends StringConstructor
-  ? string
-  : P extends NumberConstructor
-    ? number
-    : P extends BooleanConstructor
-      ? boolean
-      : P extends DateConstructor
-        ? Date
-        : P extends ArrayConstructor
-          ? unknown[]
-          : P extends ObjectConstructor
-            ? Record<string, unknown>
-            : P extends typeof Key
-              ? string
-              : P extends typeof NumberKey
-                ? number
-                : P extends { readonly properties: infer Q }
-                  ? { -readonly [K in keyof Q]: ValueOf<Q[K]> }
-                  : P extends { readonly type: ArrayConstructor; readonly items: infer I }
-                    ? ValueOf<I>[]
-                    : P extends { readonly type: infer T }
-                      ? ValueOf<T>
-                      : unknown;
+export type ValueOf<P> = P extends { readonly ref: infer S }
+  ? ReferredBy<S>
+  : P extends StringConstructor
+    ? string
+    : P extends NumberConstructor
+      ? number
+      : P extends BooleanConstructor
+        ? boolean
+        : P extends DateConstructor
+          ? Date
+          : P extends ArrayConstructor
+            ? unknown[]
+            : P extends ObjectConstructor
+              ? Record<string, unknown>
+              : P extends typeof Key
+                ? string
+                : P extends typeof NumberKey
+                  ? number
+                  : P extends { readonly properties: infer Q }
+                    ? { -readonly [K in keyof Q]: ValueOf<Q[K]> }
+                    : P extends { readonly type: ArrayConstructor; readonly items: infer I }
+                      ? ValueOf<I>[]
+                      : P extends { readonly type: infer T }
+                        ? ValueOf<T>
+                        : unknown;
+
+type ReferredBy<S> =
+  S extends Store<infer V> ? Item<V> | null : S extends () => Store<infer V> ? Item<V> | null : Item<any> | null;
 
 type Marked<P> = { [K in keyof P]: P[K] extends { readonly primary: true } ? K : never }[keyof P];
 type KeyType = typeof Key | typeof NumberKey | { readonly type: typeof Key | typeof NumberKey };
@@ -344,7 +372,8 @@ export class Store<V = any> {
   isLoaded(): boolean;
 
   /**
-   * Settles when the stored rows and, if the server can be reached, the first fetch are in the store.
+   * Settles when the stored rows and, if the server can be reached, the first fetch are in the store, and the items that they
+   * refer to are in theirs.
    *
    * A server that is unreachable or answers with an error does not make it reject when there is a client storage that
    * could be read: `status.lastError` says what happened.

@@ -9,7 +9,8 @@ import { ConcordiaError, toError } from "./error.js";
 import { epoch, nextEpoch } from "./epoch.js";
 import { calling, promise } from "./page.js";
 import { isTransporter, fromServer } from "./constants.js";
-import { view } from "./nested.js";
+import { shown, view } from "./nested.js";
+import { tell } from "./reference.js";
 
 /** Where the keys and the first field lie in a row. */
 const [STORAGE_KEY, REMOTE_KEY, FIRST] = [0, 1, 4];
@@ -91,13 +92,12 @@ export function itemClass(store, fields) {
       };
     }
 
-    /** Dates, objects and arrays: what is read is a copy or a view, so that no change goes unseen. */
+    /** Dates, objects, arrays and references: what is read is a copy, a view or an item, so that no change goes unseen. */
     static #structured(place) {
       return {
         get() {
           const value = this.#read(place);
-          if (typeof value !== "object" || value === null) return value;
-          return value instanceof Date ? new Date(value) : this.#view(place, value);
+          return shown(value, () => this.#view(place, value));
         },
         set(value) {
           this.#assign(place, 0, value);
@@ -230,10 +230,7 @@ export function itemClass(store, fields) {
 
     toJSON() {
       const values = {};
-      fields.forEach(({ name }, field) => {
-        const value = this.#read(FIRST + field);
-        if (value !== undefined) values[name] = typeof value === "object" ? structuredClone(value) : value;
-      });
+      fields.forEach((definition, field) => tell(values, definition, this.#read(FIRST + field)));
       if (this.#row[REMOTE_KEY] !== undefined) values[store.key] = this.#row[REMOTE_KEY];
       values[store.storageKey] = this.#storageKey();
       return values;
@@ -242,6 +239,12 @@ export function itemClass(store, fields) {
     /** Takes notice of what the engine says; for the package's own use. */
     static told(item, removed) {
       item.#removed = removed;
+    }
+
+    /** The keys of an item of this store that is not removed; for the package's own use. */
+    static keys(value) {
+      const isOurs = typeof value === "object" && value !== null && #row in value && !value.#removed;
+      return isOurs ? [value.#row[REMOTE_KEY], value.#storageKey()] : undefined;
     }
 
     /** Who listens to an item; for the package's own use. */

@@ -1,10 +1,12 @@
 // Objects and arrays inside an item. What is read is a view: changing it changes the item, through the item's own setter,
 // so that `item.address.city = "Turin"` and `item.tags.push("new")` are edits like any other.
 
+import { copyOf, isReference, itemOf } from "./reference.js";
+
 const handler = (read, write, path) => {
   const resolve = () => path.reduce((value, name) => value?.[name], read());
   const change = (edit) => {
-    const whole = structuredClone(read());
+    const whole = copyOf(read());
     edit(path.reduce((value, name) => value[name], whole));
     write(whole);
     return true;
@@ -12,9 +14,7 @@ const handler = (read, write, path) => {
   return {
     get(target, name) {
       const value = resolve()?.[name];
-      if (value instanceof Date) return new Date(value);
-      if (typeof value !== "object" || value === null) return value;
-      return view(read, write, [...path, name], value);
+      return shown(value, () => view(read, write, [...path, name], value));
     },
     set: (_, name, value) =>
       change((object) => {
@@ -36,6 +36,13 @@ const handler = (read, write, path) => {
     },
   };
 };
+
+/** What page script sees of a value: of an object or array what `viewed` makes. */
+export function shown(value, viewed) {
+  if (typeof value !== "object" || value === null) return value;
+  if (isReference(value)) return itemOf(value);
+  return value instanceof Date ? new Date(value) : viewed();
+}
 
 /** A view of `value`, which `read()` gives below `path` and `write(whole)` replaces with all around it. */
 export const view = (read, write, path, value) => new Proxy(value, handler(read, write, path));

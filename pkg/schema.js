@@ -3,6 +3,7 @@
 import { SchemaHandle } from "./wasm/concordia.js";
 import { ConcordiaError } from "./error.js";
 import { calling, demandReady } from "./page.js";
+import { keysOf, numberOf } from "./reference.js";
 
 /** A string key. */
 export class Key {}
@@ -24,31 +25,54 @@ const KINDS = new Map([
 
 const isObject = (value) => typeof value === "object" && value !== null;
 
-function describe(name, definition) {
+/** What a `ref` leads to: the number of the store, if that is open. `owner`: the store whose schema it is, if it has one yet. */
+function follow(name, ref, owner) {
+  if (ref !== "self" && typeof ref !== "function" && numberOf(ref) === undefined)
+    throw new ConcordiaError(
+      "E_SCHEMA",
+      `property "${name}" has a \`ref\` that is neither a store, nor "self", nor a function that returns a store`,
+    );
+  return () => {
+    try {
+      return numberOf(ref === "self" ? owner : typeof ref === "function" ? ref() : ref);
+    } catch (error) {
+      // The variable that is to hold the store has no value yet.
+      if (error instanceof ReferenceError) return undefined;
+      throw error;
+    }
+  };
+}
+
+function describe(name, definition, owner) {
   if (!isObject(definition)) return { name, kind: KINDS.get(definition) ?? "unknown" };
   const nested = isObject(definition.properties);
   const described = {
     name,
     kind: KINDS.get(definition.type) ?? (nested && definition.type === undefined ? "object" : "unknown"),
     primary: definition.primary === true,
-    refers: definition.ref !== undefined,
     required: definition.required === true,
   };
+  if (definition.ref !== undefined) {
+    described.refers = follow(name, definition.ref, owner);
+    described.keysOf = (value) => keysOf(described.refers(), value);
+  }
   if (definition.key !== undefined) described.key = String(definition.key);
   if (definition._key !== undefined) described.storageKey = String(definition._key);
   if (definition.default !== undefined) described.default = definition.default;
-  if (nested) described.properties = describeAll(definition.properties);
-  if (definition.items !== undefined) described.items = describe("items", definition.items);
+  if (nested) described.properties = describeAll(definition.properties, owner);
+  if (definition.items !== undefined) described.items = describe("items", definition.items, owner);
   return described;
 }
 
-const describeAll = (properties) => Object.entries(properties).map(([name, property]) => describe(name, property));
+const describeAll = (properties, owner) =>
+  Object.entries(properties).map(([name, property]) => describe(name, property, owner));
 
 /** What later versions bring; until then it is refused rather than ignored. */
 const LATER = ["version", "migrations", "validate"];
 
 export class Schema {
   #handle;
+  #definition;
   #properties;
 
   constructor(definition) {
@@ -60,14 +84,21 @@ export class Schema {
       ? LATER.find((option) => definition[option] !== undefined && definition[option] !== 1)
       : undefined;
     if (later) throw new ConcordiaError("E_SCHEMA", `\`${later}\` is not part of this version yet; leave it out`);
-    this.#properties = describeAll(full ? definition.properties : definition);
+    this.#definition = full ? definition.properties : definition;
+    this.#properties = describeAll(this.#definition);
     this.#handle = calling(() => new SchemaHandle(this.#properties));
   }
 
-  /** The checked schema and what it names; for the package's own use. */
-  static read(schema) {
-    const [primary, key, storageKey, ...names] = schema.#handle.names;
-    const byName = new Map(schema.#properties.map((property) => [property.name, property]));
-    return { handle: schema.#handle, primary, key, storageKey, fields: names.map((name) => byName.get(name)) };
+  /** The checked schema of a store and what it names; for the package's own use. */
+  static read(schema, owner) {
+    let [handle, properties] = [schema.#handle, schema.#properties];
+    const [primary, key, storageKey, ...names] = handle.names;
+    const fieldsOf = (list) => names.map((name) => list.find((property) => property.name === name));
+    if (fieldsOf(properties).some((field) => field.refersWithin)) {
+      // Of several stores with one schema, each is "self" to its own items.
+      properties = describeAll(schema.#definition, owner);
+      handle = calling(() => new SchemaHandle(properties));
+    }
+    return { handle, primary, key, storageKey, fields: fieldsOf(properties) };
   }
 }

@@ -6,6 +6,7 @@ import { nextEpoch } from "./epoch.js";
 import { ConcordiaError, readBody, toError } from "./error.js";
 import { itemClass } from "./item.js";
 import { calling, demandReady, listen, promise } from "./page.js";
+import { enrol } from "./reference.js";
 import { Schema } from "./schema.js";
 import { BaseTransporter, EmptyTransporter, openClientStorage, openTransporter } from "./transporter.js";
 
@@ -46,7 +47,7 @@ export class Store {
     for (const [option, value] of Object.entries(DEFAULTS))
       if (more[option] !== undefined && more[option] !== value)
         throw new ConcordiaError("E_OPTIONS", `\`${option}\` other than "${value}" is not part of this version yet`);
-    const { handle, fields, primary, key, storageKey } = Schema.read(schema);
+    const { handle, fields, primary, key, storageKey } = Schema.read(schema, this);
     this.#name = String(name ?? transporter?.path ?? this.#nameless(clientStorage));
     this.#link = openTransporter(transporter, this.#name, () => this.#reachable());
     const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
@@ -67,6 +68,10 @@ export class Store {
       changed: (added, rows, updated, removed) => this.#changed(added, rows, updated, removed),
       made: (item, row) => this.#made(item, row),
       touched: (item) => this.#touched(item),
+    });
+    enrol(this, this.#handle.id, {
+      find: ({ remote, stored }) => this.#at(remote, false) ?? this.#at(stored, true),
+      keys: (value) => this.#Item.keys(value),
     });
     for (const end of this.#ends) BaseTransporter.attach(end, this, true);
     this.#follow(transporter);
@@ -204,6 +209,10 @@ export class Store {
 
   findById(key, source) {
     return this.#all.get(calling(() => this.#handle.find(key, inClientStorage(source))));
+  }
+
+  #at(key, stored) {
+    return key === undefined ? undefined : this.#all.get(calling(() => this.#handle.find(key, stored)));
   }
 
   findOneOrFetch(key, source) {

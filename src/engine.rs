@@ -26,6 +26,7 @@ pub mod outcome;
 pub mod output;
 mod promise;
 mod reconcile;
+mod relation;
 pub mod row;
 pub mod schema;
 mod sorted;
@@ -76,6 +77,12 @@ pub struct Engine<R> {
     batches: Map<CommandId, Batch>,
     requests: Map<CommandId, Sent>,
     waiters: Map<ItemId, Vec<Waiter>>,
+    /// For each store a row of it without values.
+    blanks: Vec<R>,
+    /// Items that refer to a store that is not loaded yet, or not known.
+    unrelated: Vec<(Option<StoreId>, ItemId)>,
+    /// Whether a store was opened or loaded since those were last looked at.
+    store_came: bool,
     out: Output<R>,
 }
 
@@ -100,6 +107,9 @@ impl<R: Row> Engine<R> {
             batches: Map::new(),
             requests: Map::new(),
             waiters: Map::new(),
+            blanks: Vec::new(),
+            unrelated: Vec::new(),
+            store_came: false,
             out: Output::new(),
         }
     }
@@ -113,7 +123,7 @@ impl<R: Row> Engine<R> {
         self.now = self.now.max(now);
         self.clock.0 += 1;
         match input {
-            Input::Open(options) => self.open(options)?,
+            Input::Open(options, blank) => self.open(options, blank)?,
             Input::Create { store, row, key, source } => self.create(store, row, key, source)?,
             Input::Await { store, row, key } => self.await_item(store, row, key)?,
             Input::Update { item, row, fields, source } => self.update(item, &row, fields, source)?,
@@ -151,6 +161,7 @@ impl<R: Row> Engine<R> {
     /// Lets everything that is due happen.
     fn run(&mut self) {
         self.retry_storages();
+        self.relate_waiting();
         self.dispatch();
         self.persist();
         self.conclude_waits();

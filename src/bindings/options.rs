@@ -44,7 +44,7 @@ impl SchemaHandle {
                 kinds.push(&described);
             }
         }
-        let shape = Shape::new(&schema, &kinds);
+        let shape = Shape::new(&schema, &kinds).map_err(thrown)?;
         Ok(Self { schema, shape })
     }
 

@@ -88,6 +88,7 @@ impl StoreHandle {
             origin: link.as_ref().map(Link::origin),
             storage,
             fields: schema.schema.fields.len(),
+            refers: schema.schema.refers,
             patches: link.as_ref().is_some_and(Link::patches),
             numeric_storage_key: schema.schema.numeric,
         };

@@ -167,6 +167,7 @@ impl<R: Row> Engine<R> {
                 if let Some(twin) = twin {
                     self.absorb(id, twin);
                 }
+                self.release(Some(id));
             }
             Action::Update => self.taken(id, told, sent),
             // The tombstone is no longer needed; who waits for it is told that it is gone.
@@ -187,6 +188,7 @@ impl<R: Row> Engine<R> {
         item.touched = clock;
         if let Some(told) = told {
             self.merge(id, told, sent.asked);
+            self.relate(id);
         }
         if let Some(item) = self.items.get_mut(id) {
             item.settle();

@@ -296,6 +296,11 @@ impl Origin {
         self.ready.contains(&read) || self.misses.contains_key(&read)
     }
 
+    /// Whether a read leaves as soon as there is a lane.
+    pub(super) fn is_next(&self, read: Task) -> bool {
+        self.ready.contains(&read)
+    }
+
     /// Puts a read that failed where it waits, unless it has been asked for anew.
     pub(super) fn postpone(&mut self, read: Task, slot: Slot) {
         if !self.ready.contains(&read) {

@@ -115,6 +115,7 @@ impl<R: Row> Engine<R> {
             self.changes(store).removed.push(id);
             self.record_edit(id, Action::Delete, FieldSet::NONE, settled);
             self.touch(id);
+            self.release(Some(id));
         }
         Ok(())
     }

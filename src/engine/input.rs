@@ -28,6 +28,8 @@ pub struct StoreOptions {
     pub storage: Option<StorageId>,
     /// The number of its fields.
     pub fields: usize,
+    /// Those of them that refer to items.
+    pub refers: FieldSet,
     /// Whether updates send only the edited fields.
     pub patches: bool,
     /// Whether keys for client storage are made as numbers.
@@ -37,8 +39,8 @@ pub struct StoreOptions {
 /// One thing that happened. `R` is the row, see [`Row`](super::row::Row).
 #[derive(Clone, Debug)]
 pub enum Input<R> {
-    /// The app made a store.
-    Open(StoreOptions),
+    /// The app made a store; with a row of it without values.
+    Open(StoreOptions, R),
     /// The app made an item.
     Create {
         /// In this store.

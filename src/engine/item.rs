@@ -3,7 +3,7 @@
 use super::{
     connectivity::Slot,
     error::{Code, Fault},
-    id::{CommandId, IdempotencyKey, Key, Seq, StoreId},
+    id::{CommandId, IdempotencyKey, ItemId, Key, Seq, StoreId},
     lifecycle::{Action, Settled},
     row::{FieldSet, Row},
     time::{Instant, Millis},
@@ -14,7 +14,7 @@ use super::{
 pub struct Edit {
     /// What it does.
     pub action: Action,
-    /// The fields that it covers; all of them for a create.
+    /// The fields that it covers; all of them for a create, but for those that wait for another item.
     pub fields: FieldSet,
     /// The place of the first edit that went into it.
     pub first: Seq,
@@ -153,6 +153,8 @@ pub(super) struct Item<R> {
     pub(super) committed: u32,
     /// Not from the server yet: made to be fetched, kept out of client storage until it is.
     pub(super) awaited: bool,
+    /// Set while its edit waits for these items, or, with none, for a store.
+    pub(super) waits_for: Option<Vec<ItemId>>,
     /// Where the queue of its origin has it.
     pub(super) slot: Slot,
 }
@@ -170,6 +172,7 @@ impl<R: Row> Item<R> {
             version: 0,
             committed: 0,
             awaited: false,
+            waits_for: None,
             slot: Slot::Out,
         }
     }

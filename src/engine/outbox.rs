@@ -40,7 +40,9 @@ impl<R: Row> Engine<R> {
     /// Finds the item's place in the queue of its origin.
     pub(super) fn reslot(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
-        let slot = if self.may_ask(item.store) && !item.awaited { item.wanted_slot(id) } else { Slot::Out };
+        let wanted = self.may_ask(item.store) && !item.awaited && self.may_leave(id).is_some();
+        let Some(item) = self.items.get(id) else { return };
+        let slot = if wanted { item.wanted_slot(id) } else { Slot::Out };
         let Some(place) = self.stores[item.store].origin else { return };
         if slot == item.slot {
             return;
@@ -141,11 +143,15 @@ impl<R: Row> Engine<R> {
     /// Freezes the pending edit, if nothing is in flight, and sends: at once, or when client storage has it.
     fn start_edit(&mut self, place: usize, id: ItemId) {
         let key = self.random.uuid();
-        let Some(store) = self.items.get(id).map(|item| item.store) else { return };
-        let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
+        let Some((store, Some(sync))) = self.items.get(id).map(|item| (item.store, item.sync.as_ref())) else { return };
         let is_new = sync.in_flight.is_none();
         if is_new {
-            let Some(edit) = sync.pending.take() else { return };
+            let Some(late) = self.may_leave(id) else { return self.reslot(id) };
+            self.bind(id);
+            let pending = |item: &mut Item<R>| item.sync.as_mut()?.pending.take();
+            let Some(edit) = self.items.get_mut(id).and_then(pending) else { return };
+            let edit = self.split(id, edit, late);
+            let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
             // Never the key that may be stored with the edit: should this attempt leave without being stored, that one
             // comes back after a restart, for whatever the payload is then.
             sync.in_flight = Some(Attempt::new(Edit { key, ..edit }));
@@ -213,7 +219,11 @@ impl<R: Row> Engine<R> {
             item: id,
             key,
             row: attempt.frozen.clone().unwrap_or(row),
-            fields: if patches && attempt.edit.action == Action::Update { attempt.edit.fields } else { all },
+            fields: match attempt.edit.action {
+                Action::Update if !patches => all,
+                Action::Create | Action::Update => attempt.edit.fields,
+                Action::Delete => all,
+            },
             idempotency_key: attempt.edit.key,
         };
         self.origins[place].sent();

@@ -113,6 +113,11 @@ impl<R: Row> Engine<R> {
         self.requests.values().any(|sent| sent.store == store && matches!(sent.what, What::Collection(_)))
     }
 
+    /// Whether an item is being read.
+    pub(super) fn is_fetching_one(&self, id: ItemId) -> bool {
+        self.requests.values().any(|sent| sent.what == What::Single(id))
+    }
+
     /// An answer to a question that was asked before the item went does not bring it back.
     pub(super) fn bury(&mut self, item: &Item<R>) {
         if let Some(key) = item.remote_key.clone()
@@ -235,6 +240,7 @@ impl<R: Row> Engine<R> {
         }
         let awaited = std::mem::take(&mut item.awaited);
         self.merge(id, told, asked);
+        self.relate(id);
         if awaited {
             self.touch(id);
             self.reslot(id);
@@ -254,6 +260,7 @@ impl<R: Row> Engine<R> {
         }
         self.touch(id);
         self.changes(store).added.push(id);
+        self.relate(id);
     }
 
     /// Takes away what a complete answer does not list, unless there is something to say about it.

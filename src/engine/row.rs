@@ -1,6 +1,6 @@
 //! What the engine asks of an item's values. It never looks at a value: it names fields by their place in the schema.
 
-use super::id::Key;
+use super::id::{Key, StoreId};
 
 /// The values of one item. In a page a handle to the object behind the item's properties, in tests a small map.
 /// `Clone` copies the handle, not the values.
@@ -15,6 +15,23 @@ pub trait Row: Clone {
     fn diff(&self, other: &Self, among: FieldSet) -> FieldSet;
     /// Shows the server's key among the values.
     fn set_remote_key(&mut self, key: &Key);
+    /// The references to items in `fields`.
+    fn references(&self, fields: FieldSet) -> Vec<Reference>;
+    /// Takes over the keys of `references`, which `references(fields)` gave; one without keys means nothing any more.
+    fn bind(&mut self, fields: FieldSet, references: &[Reference]);
+}
+
+/// A reference to an item, by what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The field that it is in.
+    pub field: usize,
+    /// The store of the item; nothing if it has not been opened yet.
+    pub store: Option<StoreId>,
+    /// The item's key on the server.
+    pub key: Option<Key>,
+    /// The item's key in client storage.
+    pub storage_key: Option<Key>,
 }
 
 /// The most properties that a schema can have.

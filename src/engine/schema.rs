@@ -5,7 +5,7 @@
 
 use super::{
     error::{Code, Fault},
-    row::MAX_FIELDS,
+    row::{FieldSet, MAX_FIELDS},
 };
 
 /// The kinds of a property.
@@ -71,6 +71,8 @@ pub struct Schema {
     pub storage_key: String,
     /// Whether keys are numbers.
     pub numeric: bool,
+    /// The fields that refer to items, or have something in them that does.
+    pub refers: FieldSet,
 }
 
 impl Schema {
@@ -101,12 +103,14 @@ impl Schema {
                 "has the same name for `key` and `_key`; they are kept side by side, so name them differently",
             ));
         }
+        let is_field = |property: &&Property| primary.is_none_or(|primary| primary.name != property.name);
+        let fields = || properties.iter().filter(is_field);
         let schema = Self {
-            fields: properties
-                .iter()
-                .filter(|property| primary.is_none_or(|primary| primary.name != property.name))
-                .map(|property| property.name.clone())
-                .collect(),
+            refers: fields()
+                .enumerate()
+                .filter(|(_, property)| property.has_references())
+                .fold(FieldSet::NONE, |set, (place, _)| set.with(FieldSet::one(place))),
+            fields: fields().map(|property| property.name.clone()).collect(),
             primary: name.clone(),
             numeric: primary.is_some_and(|property| property.kind == "numberKey"),
             key,
@@ -139,6 +143,11 @@ impl Property {
     fn is_key(&self) -> bool {
         matches!(self.kind.as_str(), "key" | "numberKey")
     }
+
+    /// Whether it refers to an item, at any depth.
+    fn has_references(&self) -> bool {
+        self.refers || self.properties.iter().chain(self.items.as_deref()).any(Self::has_references)
+    }
 }
 
 fn check_level(properties: &[Property], path: &str) -> Result<(), Fault> {
@@ -162,11 +171,8 @@ fn check_property(property: &Property, name: &str, nested: bool) -> Result<(), F
             "has an unknown type; use String, Number, Boolean, Date, Object, Array, Key or NumberKey",
         ));
     }
-    if property.refers {
-        return Err(refuse(
-            name,
-            "has a `ref`; relations are not part of this version yet. Keep the other item's id in a String",
-        ));
+    if property.refers && (property.primary || !property.is_key()) {
+        return Err(refuse(name, "has a `ref`, so its type must be Key or NumberKey, and it cannot be `primary`"));
     }
     if property.primary && nested {
         return Err(refuse(name, "is `primary` inside an object; the primary key stands at the top"));

@@ -24,6 +24,11 @@ pub(super) struct Store {
     pub(super) origin: Option<usize>,
     pub(super) storage: Option<StorageId>,
     pub(super) fields: FieldSet,
+    pub(super) refers: FieldSet,
+    /// Items that are fetched because its items refer to them.
+    pub(super) related: Vec<ItemId>,
+    /// Whether all that its first rows refer to was here once, as far as it could be had.
+    pub(super) whole: bool,
     pub(super) patches: bool,
     pub(super) numeric_storage_key: bool,
     pub(super) by_remote: Index,
@@ -69,7 +74,7 @@ pub(super) enum Phase {
 }
 
 impl<R: Row> Engine<R> {
-    pub(super) fn open(&mut self, options: StoreOptions) -> Result<(), Fault> {
+    pub(super) fn open(&mut self, options: StoreOptions, blank: R) -> Result<(), Fault> {
         let taken = self.stores.ids().any(|id| self.stores[id].name == options.name && self.stores[id].is_open());
         if taken {
             return Err(Fault::new(
@@ -91,6 +96,9 @@ impl<R: Row> Engine<R> {
             origin,
             storage: options.storage,
             fields: FieldSet::first(options.fields),
+            refers: options.refers,
+            related: Vec::new(),
+            whole: options.refers.is_empty(),
             patches: options.patches,
             numeric_storage_key: options.numeric_storage_key,
             by_remote: Index::default(),
@@ -109,12 +117,14 @@ impl<R: Row> Engine<R> {
             closing: None,
         });
         self.out.made = Made::Store(id);
+        self.blanks.push(blank);
+        self.store_came = true;
         if options.storage.is_some() {
             self.out.commands.push(Command::Load(id));
         } else {
             self.ask_collection(id);
-            self.end_turn();
         }
+        self.end_turn();
         Ok(())
     }
 
@@ -135,13 +145,15 @@ impl<R: Row> Engine<R> {
             return;
         }
         self.stores[store].phase = Phase::Open;
+        self.store_came = true;
         if problem.is_some() {
             self.stores[store].last_error = problem;
         }
         match records {
             Ok(records) => {
-                for record in records {
-                    self.load(store, record);
+                let items: Vec<ItemId> = records.into_iter().filter_map(|record| self.load(store, record)).collect();
+                if !self.stores[store].refers.is_empty() {
+                    items.into_iter().for_each(|id| self.relate(id));
                 }
             }
             Err(failure) => {
@@ -161,10 +173,10 @@ impl<R: Row> Engine<R> {
 
     /// Takes in one stored record, unless its item is here already. Of two records of one row the first stands, and
     /// takes over what the second has to say.
-    fn load(&mut self, store: StoreId, record: Record<R>) {
+    fn load(&mut self, store: StoreId, record: Record<R>) -> Option<ItemId> {
         let known = &self.stores[store];
         if known.by_storage.contains_key(&record.storage_key) {
-            return;
+            return None;
         }
         let twin = record.remote_key.as_ref().and_then(|key| known.by_remote.get(key)).copied();
         let last = record.sync.as_ref().and_then(|sync| sync.last_seq());
@@ -181,11 +193,13 @@ impl<R: Row> Engine<R> {
             self.stores[store].unsynced.insert(id);
         }
         if let Some(twin) = twin {
-            return self.join_loaded(twin, id);
+            self.join_loaded(twin, id);
+            return Some(twin);
         }
         if !removed {
             self.changes(store).added.push(id);
         }
+        Some(id)
     }
 
     /// What was loaded is the row of an item that is here already: made since, awaited, or stored twice.
@@ -244,6 +258,7 @@ impl<R: Row> Engine<R> {
             changes.removed.push(id);
         }
         self.conclude_item(id, &item);
+        self.release(Some(id));
     }
 
     /// Wants the collection read.
@@ -275,6 +290,7 @@ impl<R: Row> Engine<R> {
             Phase::Loading => return,
             Phase::Closed => Err(closed()),
             Phase::Open if !store.asked && self.cannot_ask(id).is_none() => return,
+            Phase::Open if self.is_relating(id) => return,
             Phase::Open => {
                 let readable = store.storage.is_some() && self.storage_failure(id).is_none();
                 match &store.last_error {
@@ -289,7 +305,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Why nothing can be asked of the store's server now, if so.
-    fn cannot_ask(&self, id: StoreId) -> Option<Fault> {
+    pub(super) fn cannot_ask(&self, id: StoreId) -> Option<Fault> {
         let store = &self.stores[id];
         let unreachable = |message: &str| Some(Fault::new(Code::Unreachable, message));
         let Some(origin) = store.origin.map(|place| &self.origins[place]) else {
@@ -342,6 +358,10 @@ impl<R: Row> Engine<R> {
     /// Settles what waits for something that cannot come now.
     pub(super) fn conclude_waits(&mut self) {
         for id in self.stores.ids() {
+            if !self.stores[id].whole && self.has_asked(id) && !self.is_relating(id) {
+                self.stores[id].whole = true;
+                self.stores[id].related.clear();
+            }
             if !self.stores[id].loading.is_empty() {
                 self.conclude_loading(id);
             }
@@ -364,20 +384,26 @@ impl<R: Row> Engine<R> {
     /// has had one since the app asked.
     fn has_to_send(&self, id: StoreId) -> bool {
         let store = &self.stores[id];
-        let blocked = self.cannot_ask(id).is_some();
-        let sends = |item: &Item<R>| match item.sync.as_ref().map(|sync| (&sync.in_flight, &sync.pending)) {
+        let sends = |item: &Item<R>| self.has_to_leave(item);
+        // What waits for another item leaves behind that one.
+        let follows = |id: &ItemId| self.reach(*id).iter().filter_map(|id| self.items.get(*id)).any(sends);
+        match store.phase {
+            Phase::Loading => store.origin.is_some(),
+            Phase::Open => store.unsynced.iter().any(|id| self.items.get(*id).is_some_and(sends) || follows(id)),
+            Phase::Closed => false,
+        }
+    }
+
+    fn has_to_leave(&self, item: &Item<R>) -> bool {
+        let blocked = self.cannot_ask(item.store).is_some();
+        match item.sync.as_ref().map(|sync| (&sync.in_flight, &sync.pending)) {
             Some((Some(attempt), _)) => match attempt.state {
                 AttemptState::Storing { .. } | AttemptState::Sending(..) => true,
                 AttemptState::Ready => !blocked,
                 AttemptState::Waiting(_) | AttemptState::Parked(_) => false,
             },
-            Some((None, Some(_))) => !blocked && !item.awaited,
+            Some((None, Some(_))) => !blocked && !item.awaited && item.waits_for.is_none(),
             Some((None, None)) | None => false,
-        };
-        match store.phase {
-            Phase::Loading => store.origin.is_some(),
-            Phase::Open => store.unsynced.iter().filter_map(|item| self.items.get(*item)).any(sends),
-            Phase::Closed => false,
         }
     }
 

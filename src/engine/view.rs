@@ -35,7 +35,7 @@ pub enum EditState {
     Queued,
     /// On its way.
     Sending,
-    /// Tried, and to be tried again later.
+    /// Tried, and to be tried again later; or waits for an item that it refers to.
     Waiting,
     /// Refused, and kept.
     Parked,
@@ -102,7 +102,9 @@ impl<R: Row> Engine<R> {
                 edits.push((edit.first, PendingEdit { item, action, attempts, idempotency_key, state, reason }));
             }
             if let Some(edit) = &sync.pending {
-                let (state, idempotency_key) = (EditState::Queued, edit.key);
+                let waits = self.items.get(item).is_some_and(|item| item.waits_for.is_some());
+                let state = if waits { EditState::Waiting } else { EditState::Queued };
+                let idempotency_key = edit.key;
                 let pending =
                     PendingEdit { item, action: edit.action, attempts: 0, idempotency_key, state, reason: None };
                 edits.push((edit.first, pending));
@@ -179,7 +181,7 @@ impl<R: Row> Engine<R> {
     #[must_use]
     pub fn is_loaded(&self, id: StoreId) -> bool {
         let store = &self.stores[id];
-        store.phase == Phase::Open && store.asked
+        store.phase == Phase::Open && store.asked && !self.is_relating(id)
     }
 
     /// Whether a store takes anything, or still has to write what it took.

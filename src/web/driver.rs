@@ -206,7 +206,11 @@ impl Driver {
         options: crate::engine::input::StoreOptions,
     ) -> Result<StoreId, Fault> {
         let mut stores = self.stores.try_borrow_mut().map_err(|_| poisoned())?;
-        let output = self.engine.try_borrow_mut().map_err(|_| poisoned())?.handle(now(), Input::Open(options))?;
+        let output = self
+            .engine
+            .try_borrow_mut()
+            .map_err(|_| poisoned())?
+            .handle(now(), Input::Open(options, shell.shape.empty()))?;
         let Made::Store(id) = output.made else { return Err(poisoned()) };
         stores.push(shell);
         drop(stores);

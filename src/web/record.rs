@@ -47,7 +47,7 @@ extern "C" {
         d: u32,
     ) -> JsValue;
     #[wasm_bindgen(js_name = packAll)]
-    fn pack_all_js(rows: &[u32], texts: &str, numbers: &[f64]) -> Array;
+    fn pack_all_js(shape: &JsValue, rows: &[u32], texts: &str, numbers: &[f64]) -> Array;
     #[wasm_bindgen(js_name = recordsOf)]
     fn records_of_js(shape: &JsValue, rows: &Array) -> Array;
     #[wasm_bindgen(js_name = storedOf)]
@@ -102,7 +102,7 @@ pub fn pack_all(shape: Shape, records: &[Record<JsRow>]) -> Array {
             }
         }
     }
-    let packed = pack_all_js(&rows, &texts, &numbers);
+    let packed = pack_all_js(shape.js(), &rows, &texts, &numbers);
     for (at, sync) in others {
         set_sync(&packed, u32::try_from(at).unwrap_or(u32::MAX), &sync_object(shape, sync));
     }
@@ -267,8 +267,10 @@ fn read_create(shape: Shape, create: &Array) -> Option<Sync<JsRow>> {
 fn read_edit(shape: Shape, stored: &JsValue) -> Option<Edit> {
     let action = Action::from_name(&text(stored, "action")?)?;
     let fields = match action {
-        Action::Create => FieldSet::first(shape.fields()),
-        Action::Update => words(&field_words(shape.js(), &list(stored, "fields").unwrap_or_default()), 0),
+        Action::Create if get(stored, "fields").is_none() => FieldSet::first(shape.fields()),
+        Action::Create | Action::Update => {
+            words(&field_words(shape.js(), &list(stored, "fields").unwrap_or_default()), 0)
+        }
         Action::Delete => FieldSet::NONE,
     };
     let key = IdempotencyKey::parse(&text(stored, "key")?)?;

@@ -18,9 +18,29 @@ const refuse = (code, message) => {
 
 /** names: the fields in their order; kinds: for each its {kind, required, default, items, properties}. */
 export function makeShape(names, kinds, key, storageKey, numeric) {
-  const places = new Map(names.map((name, place) => [name, place]));
+  const placesOf = (list) => new Map(list.map((name, place) => [name, place]));
   const blank = [undefined, undefined, undefined, names, ...names.map(() => undefined)];
-  return { names, kinds, places, key, storageKey, numeric, blank, words: [0, 0, 0, 0], givenKey: undefined };
+  for (const definition of kinds) nameReferences(definition);
+  demandNames(kinds, [key, storageKey]);
+  const referring = names.map((_, place) => place).filter((place) => kinds[place].refersWithin);
+  const columns = columnsOf(names, kinds, referring);
+  const places = placesOf(names);
+  const columnPlaces = columns === names ? places : placesOf(columns);
+  const words = [0, 0, 0, 0];
+  return {
+    names,
+    kinds,
+    places,
+    columns,
+    columnPlaces,
+    referring,
+    key,
+    storageKey,
+    numeric,
+    blank,
+    words,
+    givenKey: undefined,
+  };
 }
 
 const STORAGE_KEY = 0;
@@ -155,6 +175,7 @@ function check(definition, value, path, foreign) {
       return copy(value, path, 0);
     case "key":
     case "numberKey":
+      if (definition.refers) return checkReference(definition, value, path, foreign);
       return typeof value === "string" || typeof value === "number"
         ? copy(value, path, 0)
         : wrong(definition, value, path);
@@ -185,7 +206,7 @@ function fits(definition, value) {
       return true;
     }
     case "object": {
-      if (typeof value !== "object" || Array.isArray(value)) return false;
+      if (typeof value !== "object" || Array.isArray(value) || definition.refersWithin) return false;
       const { properties } = definition;
       if (!properties?.length) return true;
       // Found by its name once for all rows: a definition is asked for each value of an answer.
@@ -211,10 +232,213 @@ function checkArray(definition, value, path, foreign) {
 function checkObject(definition, value, path, foreign) {
   if (!definition.properties?.length) return foreign ? value : copy(value, path, 0);
   const plain = {};
-  for (const property of definition.properties)
-    if (Object.hasOwn(value, property.name))
-      plain[property.name] = check(property, value[property.name], `${path}.${property.name}`, foreign);
+  for (const property of definition.properties) {
+    const given = valueAt(value, foreign ? property.sent : property.name);
+    if (given !== ABSENT) plain[property.name] = check(property, given, `${path}.${property.name}`, foreign);
+  }
   return plain;
+}
+
+// ---------------------------------------------------------------- references
+
+/** A reference to an item, by the keys that are known of it. Never changed, because rows share it; but for `item`, where the
+ *  page keeps what it has found. */
+class Reference {
+  item = undefined;
+  constructor(definition, remote, stored) {
+    this.definition = definition;
+    this.remote = remote;
+    this.stored = stored;
+  }
+}
+
+/** Notes in a definition and what is in it what is to be known of references: `refersWithin`; `sent`: the name on the
+ *  server's side; for what refers itself, or is a list of what does, `stored`: the name in client storage. */
+function nameReferences(definition) {
+  const inside = [...(definition.properties ?? []), ...(definition.items ? [definition.items] : [])];
+  for (const one of inside) nameReferences(one);
+  const reference = definition.kind === "array" ? definition.items : definition;
+  definition.refersWithin = Boolean(definition.refers) || inside.some((one) => one.refersWithin);
+  definition.sent = (reference?.refers && reference.key) || definition.name;
+  definition.stored = reference?.refers ? (reference.storageKey ?? `_${definition.sent}`) : undefined;
+}
+
+/** What is sent or stored under one name would be lost. */
+function demandNames(definitions, seen = []) {
+  for (const { name, sent, stored, properties, items } of definitions) {
+    for (const one of stored === undefined ? [name] : [sent, stored]) {
+      if (seen.includes(one))
+        refuse("E_SCHEMA", `"${one}" is the name of two things, \`key\` and \`_key\` included; name them differently`);
+      seen.push(one);
+    }
+    for (const inner of [properties, items?.properties]) if (inner) demandNames(inner);
+  }
+}
+
+/** The columns of stored rows: what refers to an item has one for client storage's keys, and behind the others one for the server's. */
+function columnsOf(names, kinds, referring) {
+  if (referring.length === 0) return names;
+  const direct = kinds.filter((definition) => definition.stored !== undefined);
+  return [...kinds.map((definition) => definition.stored ?? definition.name), ...direct.map(({ sent }) => sent)];
+}
+
+const ABSENT = Symbol("absent");
+
+/** What an object has under a name, which may be a path. */
+function valueAt(object, name) {
+  if (Object.hasOwn(object, name)) return object[name];
+  const dot = name.indexOf(".");
+  if (dot < 0) return ABSENT;
+  const [head, rest] = [name.slice(0, dot), name.slice(dot + 1)];
+  return Object.hasOwn(object, head) && isPlain(object[head]) ? valueAt(object[head], rest) : ABSENT;
+}
+
+/** What is on the way may be the row's own value, so it is copied. */
+function putAt(object, name, value) {
+  const dot = name.indexOf(".");
+  if (dot < 0) return put(object, name, value);
+  const head = name.slice(0, dot);
+  const inner = valueAt(object, head);
+  const copied = isPlain(inner) ? { ...inner } : {};
+  putAt(copied, name.slice(dot + 1), value);
+  return put(object, head, copied);
+}
+
+function checkReference(definition, value, path, foreign) {
+  if (value instanceof Reference) return value;
+  const keys = foreign ? keyText(value) !== "" && [value] : definition.keysOf(value);
+  if (!keys)
+    refuse(
+      "E_TYPE",
+      `"${path}" must be an item of the store that it refers to, and not removed, not ${describe(value)}; give it one, or null`,
+    );
+  return new Reference(definition, ...keys);
+}
+
+const isKey = (one, other) => one !== undefined && other !== undefined && String(one) === String(other);
+
+const sameItem = (one, other) =>
+  one instanceof Reference &&
+  other instanceof Reference &&
+  (isKey(one.remote, other.remote) || isKey(one.stored, other.stored));
+
+/** A value with keys in place of references. `side`: "sent" as the server has it, without what has no key yet; "remote" and
+ *  "stored" one for each reference. */
+function keysIn(definition, value, side) {
+  if (value instanceof Reference) return value[side === "stored" ? "stored" : "remote"];
+  if (!definition.refersWithin || typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const keys = value.map((entry) => keysIn(definition.items, entry, side));
+    return side === "sent" ? keys.filter((key) => key !== undefined) : keys;
+  }
+  const object = {};
+  for (const property of definition.properties) {
+    const inner = value[property.name];
+    const set = (name, keys) => keys !== undefined && putAt(object, name, keys);
+    if (side === "sent") set(property.sent, keysIn(property, inner, side));
+    else {
+      object[property.stored ?? property.name] = keysIn(property, inner, "stored");
+      if (property.stored !== undefined) object[property.sent] = keysIn(property, inner, "remote");
+    }
+  }
+  return object;
+}
+
+/** What `keysIn` made two of, in one again. */
+function referencesIn(definition, stored, remote) {
+  if (definition.refers) {
+    const known = (key) => key !== undefined && key !== null;
+    if (!known(stored) && !known(remote)) return stored;
+    return new Reference(definition, remote ?? undefined, stored ?? undefined);
+  }
+  if (!definition.refersWithin || typeof stored !== "object" || stored === null) return stored;
+  if (Array.isArray(stored))
+    return stored.map((entry, at) =>
+      referencesIn(definition.items, entry, remote === undefined ? undefined : remote?.[at]),
+    );
+  const object = {};
+  for (const property of definition.properties) {
+    const inner = referencesIn(property, stored[property.stored ?? property.name], stored[property.sent]);
+    if (inner !== undefined) object[property.name] = inner;
+  }
+  return object;
+}
+
+/** Turns a copy of a row into what is stored of it. */
+function toColumns(shape, copied) {
+  for (const place of shape.referring) {
+    const definition = shape.kinds[place];
+    const value = copied[FIRST + place];
+    copied[FIRST + place] = keysIn(definition, value, "stored");
+    if (definition.stored !== undefined) copied.push(keysIn(definition, value, "remote"));
+  }
+  copied[COLUMNS] = shape.columns;
+  return copied;
+}
+
+/** Turns what is stored into a row. */
+function fromColumns(shape, row) {
+  let next = FIRST + shape.names.length;
+  for (const place of shape.referring) {
+    const definition = shape.kinds[place];
+    const remote = definition.stored === undefined ? undefined : row[next++];
+    row[FIRST + place] = referencesIn(definition, row[FIRST + place], remote);
+  }
+  row.length = FIRST + shape.names.length;
+  return row;
+}
+
+/** A value with what `visit` makes of each reference in it; of a list's, those that become null are left out. */
+function visited(value, visit) {
+  if (value instanceof Reference) return visit(value);
+  if (Array.isArray(value))
+    return value.flatMap((entry) => {
+      const made = visited(entry, visit);
+      return made === null && entry !== null ? [] : [made];
+    });
+  if (!isPlain(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, visited(inner, visit)]));
+}
+
+/** A small number as one character, which is not NUL. */
+const asText = (number) => String.fromCharCode(number + 1);
+
+/** The references in the fields, NUL between: of each the place, the store ("" if it is not known yet), the server's key and
+ *  client storage's. */
+export function references(shape, number, a, b, c, d) {
+  const texts = [];
+  const row = held[number];
+  each([a, b, c, d], (place) =>
+    visited(row[FIRST + place], (reference) => {
+      const store = reference.definition.refers();
+      texts.push(
+        asText(place),
+        store === undefined ? "" : asText(store),
+        keyText(reference.remote),
+        keyText(reference.stored),
+      );
+      return reference;
+    }),
+  );
+  return texts.join("\0");
+}
+
+const keyOfText = (text) => (text === "" ? undefined : text[0] === "n" ? Number(text.slice(1)) : text.slice(1));
+
+/** Gives the references, in the order of `references`, new keys. `texts`: of each the server's and client storage's; a
+ *  reference without any becomes null. */
+export function bind(number, texts, a, b, c, d) {
+  const keys = texts.split("\0").map(keyOfText);
+  const row = held[number];
+  let at = 0;
+  each([a, b, c, d], (place) => {
+    row[FIRST + place] = visited(row[FIRST + place], ({ definition }) => {
+      const [remote, stored] = [keys[at++], keys[at++]];
+      if (remote === undefined && stored === undefined) return null;
+      const numeric = definition.kind === "numberKey" && remote !== undefined;
+      return new Reference(definition, numeric ? Number(remote) : remote, stored);
+    });
+  });
 }
 
 /** A key as text, "" for none. Text with NUL cannot be a key: it separates keys on their way into the engine. */
@@ -272,9 +496,10 @@ export function takeForeign(shape, values) {
   const words = shape.words.fill(0);
   for (let place = 0; place < shape.names.length; place++) {
     const name = shape.names[place];
-    if (!Object.hasOwn(values, name)) continue;
+    const value = valueAt(values, shape.kinds[place].sent);
+    if (value === ABSENT) continue;
     try {
-      row[FIRST + place] = check(shape.kinds[place], values[name], name, true);
+      row[FIRST + place] = check(shape.kinds[place], value, name, true);
       words[place >> 5] |= 1 << (place & 31);
     } catch (refusal) {
       if (refusal?.code === undefined) throw refusal;
@@ -311,11 +536,10 @@ export function takeAll(shape, list) {
     row[REMOTE_KEY] = shape.numeric ? Number(values[shape.key]) : values[shape.key];
     try {
       for (let place = 0; place < shape.names.length; place++) {
-        const name = shape.names[place];
-        const value = values[name];
-        if (value === undefined || !Object.hasOwn(values, name)) continue;
         const definition = shape.kinds[place];
-        row[FIRST + place] = fits(definition, value) ? value : check(definition, value, name, true);
+        const value = valueAt(values, definition.sent);
+        if (value === ABSENT) continue;
+        row[FIRST + place] = fits(definition, value) ? value : check(definition, value, definition.name, true);
         words[base + (place >> 5)] |= 1 << (place & 31);
       }
     } catch (refusal) {
@@ -361,6 +585,7 @@ export function pick(shape, number, a, b, c, d) {
 function same(one, other) {
   if (Object.is(one, other)) return true;
   if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
+  if (one instanceof Reference || other instanceof Reference) return sameItem(one, other);
   if (one instanceof Date || other instanceof Date)
     return one instanceof Date && other instanceof Date && one.getTime() === other.getTime();
   if (Array.isArray(one) !== Array.isArray(other)) return false;
@@ -385,26 +610,32 @@ export function diff(shape, number, other, a, b, c, d) {
   return any;
 }
 
-/** The fields of a row as an object; what is undefined is left out. */
-function fieldsOf(shape, row, words) {
+/** The fields of a row by the names of their columns, as they are stored; what is undefined is left out. */
+function fieldsOf(shape, row) {
   const object = {};
-  each(words, (place) => {
-    const value = row[FIRST + place];
-    if (place < shape.names.length && value !== undefined) object[shape.names[place]] = value;
+  const stored = shape.referring.length > 0 ? toColumns(shape, row.slice()) : row;
+  shape.columns.forEach((name, place) => {
+    const value = stored[FIRST + place];
+    if (value !== undefined) object[name] = value;
   });
   return object;
 }
 
 /** What is sent: the fields that are set, and the key if there is one. */
 export function payload(shape, number, text, numeric, a, b, c, d) {
-  const body = fieldsOf(shape, held[number], [a, b, c, d]);
+  const body = {};
+  const row = held[number];
+  each([a, b, c, d], (place) => {
+    if (place >= shape.names.length) return;
+    const definition = shape.kinds[place];
+    const value = definition.refersWithin ? keysIn(definition, row[FIRST + place], "sent") : row[FIRST + place];
+    if (value !== undefined) putAt(body, definition.sent, value);
+  });
   if (text !== undefined) body[shape.key] = keyValue(shape, text, numeric);
   return body;
 }
 
 // ------------------------------------------------------------------- records
-
-const ALL = [-1, -1, -1, -1];
 
 const fieldNames = (shape, words) => {
   const names = [];
@@ -414,14 +645,15 @@ const fieldNames = (shape, words) => {
 
 export function packEdit(shape, action, first, last, key, a, b, c, d) {
   const edit = { action, first, last, key };
-  // A create covers all fields, a delete none.
-  if (action === "update") edit.fields = fieldNames(shape, [a, b, c, d]);
+  // A create covers all fields, unless some wait for another item; a delete none.
+  const names = fieldNames(shape, [a, b, c, d]);
+  if (action === "update" || (action === "create" && names.length < shape.names.length)) edit.fields = names;
   return edit;
 }
 
 export function packAttempt(shape, edit, attempts, frozen, parked) {
   const attempt = { ...edit, attempts };
-  if (frozen !== undefined) attempt.frozen = fieldsOf(shape, held[frozen], ALL);
+  if (frozen !== undefined) attempt.frozen = fieldsOf(shape, held[frozen]);
   if (parked) attempt.parked = parked;
   return attempt;
 }
@@ -432,7 +664,7 @@ export function packSync(shape, settled, inFlight, pending, base, a, b, c, d) {
   if (inFlight) sync.inFlight = inFlight;
   if (pending) sync.pending = pending;
   if (base !== undefined) {
-    sync.base = fieldsOf(shape, held[base], ALL);
+    sync.base = fieldsOf(shape, held[base]);
     sync.baseFields = fieldNames(shape, [a, b, c, d]);
   }
   return sync;
@@ -441,7 +673,7 @@ export function packSync(shape, settled, inFlight, pending, base, a, b, c, d) {
 /** Copies of many rows, to be stored, in one crossing. `texts`: NUL between them, for each row its storage key, and for a new
  *  item the key of its create. `numbers`: for each row NUMERIC | NEW, and for a new item the places of its first and last
  *  edit. */
-export function packAll(rows, texts, numbers) {
+export function packAll(shape, rows, texts, numbers) {
   const text = texts.split("\0");
   let [at, nth] = [0, 0];
   return Array.from(rows, (number) => {
@@ -450,6 +682,7 @@ export function packAll(rows, texts, numbers) {
     const storageKey = text[at++];
     row[STORAGE_KEY] ??= kind & NUMERIC ? Number(storageKey) : storageKey;
     const copied = row.slice();
+    if (shape.referring.length > 0) toColumns(shape, copied);
     if (kind & NEW) copied[SYNC] = [numbers[nth++], numbers[nth++], text[at++]];
     return copied;
   });
@@ -462,40 +695,46 @@ export const setSync = (rows, at, sync) => {
   rows[at][SYNC] = sync;
 };
 
-/** Stored rows as records: the values by their names, the keys, and what is to be said to the server, if anything is. */
+/** Stored rows as records: the values by the names of their columns, the keys, and what is to be said to the server, if
+ *  anything is. */
 export const recordsOf = (shape, rows) =>
   rows.map((row) => {
-    const record = fieldsOf(shape, row, ALL);
+    const record = {};
+    row[COLUMNS].forEach((name, place) => {
+      if (row[FIRST + place] !== undefined) record[name] = row[FIRST + place];
+    });
     record[shape.storageKey] = row[STORAGE_KEY];
     if (row[REMOTE_KEY] !== undefined) record[shape.key] = row[REMOTE_KEY];
     if (row[SYNC] !== undefined) record._sync = row[SYNC];
     return record;
   });
 
-/** Records as stored rows. One that makes no sense is none. */
+/** A record as a stored row; none if it makes no sense. */
+function storedRow(shape, record) {
+  if (!isPlain(record)) return undefined;
+  try {
+    const values = shape.columns.map((name, place) => {
+      const definition = shape.kinds[place];
+      const isKeys = definition === undefined || definition.refersWithin;
+      return isKeys ? record[name] : check(definition, record[name], name, true);
+    });
+    return [record[shape.storageKey], record[shape.key], record._sync, shape.columns, ...values];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Records as stored rows. */
 export const storedOf = (shape, records) =>
-  Array.from(Array.isArray(records) ? records : [undefined], (record) => {
-    if (!isPlain(record)) return undefined;
-    const row = blankRow(shape);
-    row[STORAGE_KEY] = record[shape.storageKey];
-    row[REMOTE_KEY] = record[shape.key];
-    row[SYNC] = record._sync;
-    try {
-      shape.names.forEach((name, place) => {
-        row[FIRST + place] = check(shape.kinds[place], record[name], name, true);
-      });
-    } catch {
-      return undefined;
-    }
-    return row;
-  });
+  Array.from(Array.isArray(records) ? records : [undefined], (record) => storedRow(shape, record));
 
 /** A stored object as a row. */
 export function unpackRow(shape, object) {
   const row = blankRow(shape);
-  const names = shape.names;
-  for (let place = 0; place < names.length; place++) row[FIRST + place] = object[names[place]];
-  return hold(row);
+  shape.columns.forEach((name, place) => {
+    row[FIRST + place] = object[name];
+  });
+  return hold(fromColumns(shape, row));
 }
 
 /** The same values under this shape's columns. */
@@ -503,7 +742,7 @@ function underColumns(shape, stored) {
   const row = blankRow(shape);
   for (let at = 0; at < FIRST; at++) if (at !== COLUMNS) row[at] = stored[at];
   stored[COLUMNS].forEach((name, place) => {
-    const known = shape.places.get(name);
+    const known = shape.columnPlaces.get(name);
     if (known !== undefined) row[FIRST + known] = stored[FIRST + place];
   });
   return row;
@@ -525,7 +764,7 @@ export function unpackAll(shape, stored) {
   const storageKeys = [];
   const remoteKeys = [];
   // Rows that were stored together share one list of columns.
-  let [columns, isOurs] = [shape.names, true];
+  let [columns, isOurs] = [shape.columns, true];
   let problems = 0;
   for (let row of inOrder(stored)) {
     const storageKey = Array.isArray(row) && Array.isArray(row[COLUMNS]) ? keyText(row[STORAGE_KEY]) : "";
@@ -535,10 +774,11 @@ export function unpackAll(shape, stored) {
     }
     if (row[COLUMNS] !== columns) {
       columns = row[COLUMNS];
-      isOurs = columns.length === shape.names.length && columns.every((name, place) => name === shape.names[place]);
+      isOurs = columns.length === shape.columns.length && columns.every((name, place) => name === shape.columns[place]);
     }
     if (isOurs) row[COLUMNS] = shape.names;
     else row = underColumns(shape, row);
+    if (shape.referring.length > 0) fromColumns(shape, row);
     if (row[SYNC] !== undefined) {
       syncs.push(rows.length, row[SYNC]);
       row[SYNC] = undefined;

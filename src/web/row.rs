@@ -12,14 +12,20 @@ use crate::engine::{
     id::{ItemId, Key, StoreId},
     input::Rows,
     output::Changes,
-    row::{FieldSet, RemoteRow, Row},
+    row::{FieldSet, Reference, RemoteRow, Row},
     schema::Schema,
 };
 
 #[wasm_bindgen(module = "/src/web/row.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = makeShape)]
-    fn make_shape(names: Vec<String>, kinds: &JsValue, key: &str, storage_key: &str, numeric: bool) -> JsValue;
+    #[wasm_bindgen(catch, js_name = makeShape)]
+    fn make_shape(
+        names: Vec<String>,
+        kinds: &JsValue,
+        key: &str,
+        storage_key: &str,
+        numeric: bool,
+    ) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_name = emptyRow)]
     fn empty_row(shape: &JsValue) -> u32;
     fn release(number: u32);
@@ -58,6 +64,10 @@ extern "C" {
     fn merge_js(row: u32, from: u32, a: u32, b: u32, c: u32, d: u32);
     #[wasm_bindgen(js_name = pick)]
     fn pick_js(shape: &JsValue, row: u32, a: u32, b: u32, c: u32, d: u32) -> u32;
+    #[wasm_bindgen(js_name = references)]
+    fn references_js(shape: &JsValue, row: u32, a: u32, b: u32, c: u32, d: u32) -> String;
+    #[wasm_bindgen(js_name = bind)]
+    fn bind_js(row: u32, texts: &str, a: u32, b: u32, c: u32, d: u32);
     #[wasm_bindgen(js_name = diff)]
     fn diff_js(shape: &JsValue, row: u32, other: u32, a: u32, b: u32, c: u32, d: u32) -> bool;
     #[wasm_bindgen(js_name = payload)]
@@ -126,10 +136,13 @@ pub struct TakenRow {
 
 impl Shape {
     /// `kinds` holds a definition for each field of `schema`, in the same order.
-    pub fn new(schema: &Schema, kinds: &JsValue) -> Self {
+    ///
+    /// # Errors
+    /// `E_SCHEMA` with the name that two values would be sent or stored under.
+    pub fn new(schema: &Schema, kinds: &JsValue) -> Result<Self, Fault> {
         let names = schema.fields.clone();
-        let js = make_shape(names, kinds, &schema.key, &schema.storage_key, schema.numeric);
-        Self { js: Box::leak(Box::new(js)), fields: schema.fields.len() }
+        let js = make_shape(names, kinds, &schema.key, &schema.storage_key, schema.numeric).map_err(refusal)?;
+        Ok(Self { js: Box::leak(Box::new(js)), fields: schema.fields.len() })
     }
 
     /// The object that `row.js` knows it by.
@@ -262,6 +275,36 @@ impl Row for JsRow {
 
     fn set_remote_key(&mut self, key: &Key) {
         set_remote_key(self.shape.js, self.held.0, key.text(), key.numeric);
+    }
+
+    fn references(&self, fields: FieldSet) -> Vec<Reference> {
+        let [a, b, c, d] = split(fields);
+        let text = references_js(self.shape.js, self.held.0, a, b, c, d);
+        let mut parts = text.split('\0');
+        // A small number comes as one character.
+        let number = |part: &str| u16::try_from(u32::from(part.chars().next()?) - 1).ok();
+        let mut next = || {
+            Some(Reference {
+                field: usize::from(number(parts.next()?)?),
+                store: number(parts.next()?).map(StoreId),
+                key: key_of(parts.next()?),
+                storage_key: key_of(parts.next()?),
+            })
+        };
+        std::iter::from_fn(&mut next).collect()
+    }
+
+    fn bind(&mut self, fields: FieldSet, references: &[Reference]) {
+        let [a, b, c, d] = split(fields);
+        let mut texts = String::new();
+        for key in references.iter().flat_map(|reference| [&reference.key, &reference.storage_key]) {
+            if let Some(key) = key {
+                texts.push(if key.numeric { 'n' } else { 's' });
+                texts.push_str(key.text());
+            }
+            texts.push('\0');
+        }
+        bind_js(self.held.0, &texts, a, b, c, d);
     }
 }
 

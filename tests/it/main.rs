@@ -8,6 +8,8 @@ mod lifecycle;
 mod outcomes;
 mod page;
 mod reads;
+mod relations;
+mod relations_at_random;
 mod row;
 mod simulation;
 mod stories;

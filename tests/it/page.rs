@@ -10,24 +10,25 @@ use concordia::engine::{
     input::{Input, Record, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
     output::{Command, Made, Output, Reading, Request, Write},
-    row::{FieldSet, RemoteRow},
+    row::{FieldSet, Reference, RemoteRow, Row},
     time::Millis,
 };
 
-use crate::row::{FIELDS, MapRow, deep_record};
+use crate::row::{FIELDS, MapRow, OPENED, deep_record};
 
 /// What a page has asked the network for.
 #[derive(Clone, Debug)]
 pub enum Asked {
     Write(Request<MapRow>),
     All,
-    One,
+    One(Key),
 }
 
 /// A request under way.
 #[derive(Clone, Debug)]
 pub struct Leaving {
     pub command: CommandId,
+    pub store: StoreId,
     pub what: Asked,
 }
 
@@ -51,7 +52,8 @@ pub struct Page {
     pub readings: Vec<Reading>,
     /// Everything that the engine has said.
     pub said: Vec<String>,
-    options: StoreOptions,
+    /// Those of the first store.
+    pub options: StoreOptions,
     settled: BTreeMap<Token, Result<(), Fault>>,
     tokens: u32,
 }
@@ -62,6 +64,7 @@ pub fn options() -> StoreOptions {
         origin: Some("https://api.example".into()),
         storage: Some(StorageId(0)),
         fields: FIELDS,
+        refers: FieldSet::NONE,
         patches: true,
         numeric_storage_key: false,
     }
@@ -82,8 +85,12 @@ impl Page {
     }
 
     fn start_on(options: StoreOptions, disk: Disk, now: Millis) -> Self {
+        OPENED.set(0);
+        // Two pages never roll the same dice.
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&now.0.to_le_bytes());
         let mut page = Self {
-            engine: Engine::new([7; 32]),
+            engine: Engine::new(seed),
             now,
             store: StoreId(0),
             network: Vec::new(),
@@ -103,7 +110,8 @@ impl Page {
     }
 
     pub fn open_store(&mut self, options: StoreOptions) -> StoreId {
-        let made = self.does(Input::Open(options));
+        OPENED.set(OPENED.get() + 1);
+        let made = self.does(Input::Open(options, MapRow::default()));
         self.end_turn();
         match made {
             Made::Store(store) => store,
@@ -243,7 +251,7 @@ impl Page {
     pub fn writes(&self) -> Vec<Request<MapRow>> {
         let write = |leaving: &Leaving| match &leaving.what {
             Asked::Write(request) => Some(request.clone()),
-            Asked::All | Asked::One => None,
+            Asked::All | Asked::One(_) => None,
         };
         self.network.iter().filter_map(write).collect()
     }
@@ -267,7 +275,7 @@ impl Page {
         }
         let mut loads = Vec::new();
         for command in output.commands {
-            let (command, what) = match command {
+            let (command, store, what) = match command {
                 Command::Load(store) => {
                     loads.push(store);
                     continue;
@@ -276,17 +284,17 @@ impl Page {
                     self.batches.push_back((command, writes.iter().map(deep).collect()));
                     continue;
                 }
-                Command::Send(command, _, request) => {
-                    (command, Asked::Write(Request { row: request.row.deep(), ..request }))
+                Command::Send(command, store, request) => {
+                    (command, store, Asked::Write(Request { row: request.row.deep(), ..request }))
                 }
-                Command::FetchAll(command, _, reading) => {
+                Command::FetchAll(command, store, reading) => {
                     self.readings.push(reading);
-                    (command, Asked::All)
+                    (command, store, Asked::All)
                 }
-                Command::FetchOne(command, ..) => (command, Asked::One),
+                Command::FetchOne(command, store, _, key) => (command, store, Asked::One(key)),
             };
             self.requests += 1;
-            self.network.push(Leaving { command, what });
+            self.network.push(Leaving { command, store, what });
         }
         for store in loads {
             let records = self.disk.iter().filter(|((of, _), _)| *of == store.0).map(|(_, record)| deep_record(record));
@@ -330,16 +338,15 @@ impl Page {
     }
 
     /// Takes the request that `which` describes off the network.
-    fn take(&mut self, which: impl Fn(&Asked) -> bool) -> Leaving {
-        let place = self.network.iter().position(|leaving| which(&leaving.what));
+    fn take(&mut self, which: impl Fn(&Leaving) -> bool) -> Leaving {
+        let place = self.network.iter().position(which);
         let place = place.unwrap_or_else(|| panic!("nothing such was asked: {:?}", self.network));
         self.network.remove(place)
     }
 
     /// The oldest write of an item is answered.
     pub fn answer(&mut self, item: ItemId, answer: Answer<RemoteRow<MapRow>>) {
-        let of = |asked: &Asked| matches!(asked, Asked::Write(request) if request.item == item);
-        let leaving = self.take(of);
+        let leaving = self.take(|leaving| matches!(&leaving.what, Asked::Write(request) if request.item == item));
         self.does(Input::Answered(leaving.command, answer));
     }
 
@@ -349,7 +356,7 @@ impl Page {
         match &leaving.what {
             Asked::Write(_) => self.does(Input::Answered(leaving.command, failure.answer())),
             Asked::All => self.does(Input::Fetched(leaving.command, failure.answer())),
-            Asked::One => self.does(Input::FetchedOne(leaving.command, failure.answer())),
+            Asked::One(_) => self.does(Input::FetchedOne(leaving.command, failure.answer())),
         };
     }
 
@@ -360,12 +367,13 @@ impl Page {
     }
 
     pub fn answer_read(&mut self, answer: Answer<Rows<MapRow>>) {
-        let leaving = self.take(|asked| matches!(asked, Asked::All));
+        let store = self.store;
+        let leaving = self.take(|leaving| leaving.store == store && matches!(leaving.what, Asked::All));
         self.does(Input::Fetched(leaving.command, answer));
     }
 
     pub fn answer_one(&mut self, answer: Answer<RemoteRow<MapRow>>) {
-        let leaving = self.take(|asked| matches!(asked, Asked::One));
+        let leaving = self.take(|leaving| matches!(leaving.what, Asked::One(_)));
         self.does(Input::FetchedOne(leaving.command, answer));
     }
 
@@ -378,7 +386,15 @@ impl Page {
         };
         let fields = request.row.fields();
         let values: Vec<_> = fields.iter().enumerate().filter_map(|(field, value)| Some((field, (*value)?))).collect();
-        self.answer(item, json(200, remote(key, &values)));
+        // A server knows its own keys only.
+        let references = request
+            .row
+            .references(request.fields)
+            .into_iter()
+            .map(|reference| Reference { storage_key: None, ..reference });
+        let references: Vec<Reference> = references.filter(|reference| reference.key.is_some()).collect();
+        let told = remote(key, &values);
+        self.answer(item, json(200, RemoteRow { row: told.row.with_references(&references), ..told }));
     }
 
     /// An item that both sides hold.

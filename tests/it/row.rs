@@ -1,17 +1,26 @@
 //! A row for tests: a few integers and the keys, behind a handle as in a page, so that an engine that keeps a handle where
 //! it needs a copy is found out.
 
-use std::{cell::RefCell, fmt, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+};
 
 use concordia::engine::{
     Attempt, Sync,
     id::Key,
     input::Record,
-    row::{FieldSet, Row},
+    row::{FieldSet, Reference, Row},
 };
 
 /// How many fields a row has. The app edits all but the last, which belongs to the server.
 pub const FIELDS: usize = 4;
+
+thread_local! {
+    /// How many stores have been opened: one that is still to come is not known to those who refer to it.
+    pub static OPENED: Cell<u16> = const { Cell::new(u16::MAX) };
+}
 
 /// The values of one row.
 pub type Fields = [Option<i64>; FIELDS];
@@ -19,6 +28,7 @@ pub type Fields = [Option<i64>; FIELDS];
 #[derive(Default)]
 struct Values {
     fields: Fields,
+    references: Vec<Reference>,
     remote_key: Option<Key>,
 }
 
@@ -28,7 +38,7 @@ pub struct MapRow(Rc<RefCell<Values>>);
 
 impl MapRow {
     pub fn new(fields: Fields) -> Self {
-        Self(Rc::new(RefCell::new(Values { fields, remote_key: None })))
+        Self(Rc::new(RefCell::new(Values { fields, ..Values::default() })))
     }
 
     /// With the values of some fields, the others left out.
@@ -43,6 +53,12 @@ impl MapRow {
     /// As the shell hands in what a server gave: the key shows already.
     pub fn with_key(mut self, key: &Key) -> Self {
         self.set_remote_key(key);
+        self
+    }
+
+    /// With references.
+    pub fn with_references(self, references: &[Reference]) -> Self {
+        self.0.borrow_mut().references = references.to_vec();
         self
     }
 
@@ -61,7 +77,11 @@ impl MapRow {
     /// Values of its own, as a database or a wire makes them.
     pub fn deep(&self) -> Self {
         let values = self.0.borrow();
-        Self(Rc::new(RefCell::new(Values { fields: values.fields, remote_key: values.remote_key.clone() })))
+        Self(Rc::new(RefCell::new(Values {
+            fields: values.fields,
+            references: values.references.clone(),
+            remote_key: values.remote_key.clone(),
+        })))
     }
 }
 
@@ -101,9 +121,13 @@ impl PartialEq for MapRow {
 
 impl Row for MapRow {
     fn merge(&mut self, fields: FieldSet, from: &Self) {
+        let references: Vec<Reference> =
+            from.0.borrow().references.iter().filter(|reference| has(fields, reference.field)).cloned().collect();
         let from = from.fields();
         let mut values = self.0.borrow_mut();
         fields.iter().take_while(|field| *field < FIELDS).for_each(|field| values.fields[field] = from[field]);
+        values.references.retain(|reference| !has(fields, reference.field));
+        values.references.extend(references);
     }
 
     fn pick(&self, fields: FieldSet) -> Self {
@@ -115,7 +139,10 @@ impl Row for MapRow {
     fn diff(&self, other: &Self, among: FieldSet) -> FieldSet {
         let (mine, theirs) = (self.fields(), other.fields());
         (0..FIELDS)
-            .filter(|field| mine[*field] != theirs[*field])
+            .filter(|field| {
+                let one = FieldSet::one(*field);
+                mine[*field] != theirs[*field] || !same(&self.references(one), &other.references(one))
+            })
             .fold(FieldSet::NONE, |set, field| set.with(FieldSet::one(field)))
             .and(among)
     }
@@ -123,4 +150,33 @@ impl Row for MapRow {
     fn set_remote_key(&mut self, key: &Key) {
         self.0.borrow_mut().remote_key = Some(key.clone());
     }
+
+    fn references(&self, fields: FieldSet) -> Vec<Reference> {
+        let known = |reference: &Reference| Reference {
+            store: reference.store.filter(|store| store.0 < OPENED.get()),
+            ..reference.clone()
+        };
+        self.0.borrow().references.iter().filter(|reference| has(fields, reference.field)).map(known).collect()
+    }
+
+    fn bind(&mut self, fields: FieldSet, references: &[Reference]) {
+        let mut values = self.0.borrow_mut();
+        values.references.retain(|reference| !has(fields, reference.field));
+        values.references.extend(
+            references.iter().filter(|reference| reference.key.is_some() || reference.storage_key.is_some()).cloned(),
+        );
+    }
+}
+
+fn has(fields: FieldSet, field: usize) -> bool {
+    !fields.and(FieldSet::one(field)).is_empty()
+}
+
+/// Two references are the same if what is known of both says so.
+fn same(mine: &[Reference], theirs: &[Reference]) -> bool {
+    let one = |(mine, theirs): (&Reference, &Reference)| {
+        (mine.key.is_some() && mine.key == theirs.key)
+            || (mine.storage_key.is_some() && mine.storage_key == theirs.storage_key)
+    };
+    mine.len() == theirs.len() && mine.iter().zip(theirs).all(one)
 }

@@ -704,7 +704,7 @@ fn bad_input_is_refused_and_changes_nothing() {
         let awaited = Input::Await { store: page.store, row, key };
         assert_eq!(page.tries(awaited).map_err(|fault| fault.code), Err(Code::UnsafeId));
     }
-    assert_eq!(page.tries(Input::Open(options())).map_err(|fault| fault.code), Err(Code::Options));
+    assert_eq!(page.tries(Input::Open(options(), MapRow::default())).map_err(|fault| fault.code), Err(Code::Options));
     assert_eq!((format!("{:?}", page.items()), page.network.len()), (before, 0));
     page.create_with(&[(0, 1)], Some("a"));
     let twice = Input::Create {

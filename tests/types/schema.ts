@@ -1,7 +1,7 @@
 // What a schema says about the values of its items, and which definitions make no sense.
 
 import { Key, NumberKey, Schema, constants, customTypes } from "../../pkg/index.js";
-import type { Item, KeyDefinition, PropertyDefinition, ValuesOf } from "../../pkg/index.js";
+import type { Item, KeyDefinition, PropertyDefinition, Store, ValuesOf } from "../../pkg/index.js";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(_: Same<A, B>): void {}
@@ -66,6 +66,23 @@ same<ValuesOf<typeof named>, { landlordId: string; readonly id: number; readonly
 const marked = new Schema({ properties: { id: String, key: { type: NumberKey, primary: true, key: "nr" } } });
 same<ValuesOf<typeof marked>, { id: string; readonly nr: number; readonly _nr: string | number }>(true);
 
+// References to items: of a store that is there, of one that comes later, of the store itself, and lists of them.
+declare const people: Store<Person>;
+const post = new Schema({
+  properties: {
+    title: String,
+    author: { type: Key, key: "authorId", ref: people },
+    readers: { type: Array, items: { type: Key, key: "readerIds", ref: () => people } },
+    answers: { type: NumberKey, ref: "self" },
+    meta: { properties: { owner: { type: Key, ref: people } } },
+  },
+});
+type Post = ValuesOf<typeof post>;
+same<Post["author"], Item<Person> | null>(true);
+same<Post["readers"], (Item<Person> | null)[]>(true);
+same<Post["answers"], Item<any> | null>(true);
+same<Post["meta"], { owner: Item<Person> | null }>(true);
+
 // Definitions can be written apart and typed.
 const parts: Record<string, PropertyDefinition> = { name: String };
 const key: KeyDefinition = { type: Key, primary: true, key: "id", _key: "_id" };
@@ -84,6 +101,10 @@ new Schema({ properties: { when: RegExp } });
 new Schema({ age: 33 });
 // @ts-expect-error an unknown element type
 new Schema({ properties: { tags: { type: Array, items: "string" } } });
+// @ts-expect-error a reference leads to a store
+new Schema({ properties: { author: { type: Key, ref: 5 } } });
+// @ts-expect-error and takes its items
+(({}) as Item<Post>).author = "7";
 // @ts-expect-error a schema needs a definition
 new Schema();
 // @ts-expect-error key types are marks, not values

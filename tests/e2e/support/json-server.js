@@ -2,12 +2,12 @@
  * json-server, a REST server that nobody of this project wrote, as a process of its own, and a proxy before it that
  * writes down what arrives.
  *
- * - `jsonServer(rows)` → a server for `/people`, not yet started.
+ * - `jsonServer(rows)` → a server for `/people`, not yet started; of an object it serves each list under its name.
  * - `start()` / `stop()`: process and proxy together; after `stop()` nothing listens on either port, and the next
  *   `start()` goes on with the same file on the same ports.
  * - `origin`: where the proxy listens, for pages. `log`: `{ method, path, body, status }` of each request that came
  *   through it, in order of arrival; `status` is undefined until it is answered.
- * - `rows()`: what the server holds, asked past the proxy and so not in the log.
+ * - `rows(name)`: what the server holds there, by default under `people`, asked past the proxy and so not in the log.
  * - `remove()`: stops, and removes the file.
  */
 import { spawn } from "node:child_process";
@@ -25,22 +25,25 @@ const COMMAND = join(dirname(createRequire(import.meta.url).resolve("json-server
 export async function jsonServer(rows) {
   const folder = await tempDir();
   const file = join(folder, "db.json");
-  await writeFile(file, JSON.stringify({ people: rows }));
-  return new JsonServer(folder, file, await freePort(), await freePort());
+  await writeFile(file, JSON.stringify(Array.isArray(rows) ? { people: rows } : rows));
+  const names = Array.isArray(rows) ? ["people"] : Object.keys(rows);
+  return new JsonServer(folder, file, names, await freePort(), await freePort());
 }
 
 class JsonServer {
   log = [];
   #folder;
   #file;
+  #names;
   #port;
   #proxyPort;
   #process;
   #proxy;
 
-  constructor(folder, file, port, proxyPort) {
+  constructor(folder, file, names, port, proxyPort) {
     this.#folder = folder;
     this.#file = file;
+    this.#names = names;
     this.#port = port;
     this.#proxyPort = proxyPort;
     this.origin = `http://${HOST}:${proxyPort}`;
@@ -65,8 +68,8 @@ class JsonServer {
     this.#process = undefined;
   }
 
-  async rows() {
-    const response = await fetch(`http://${HOST}:${this.#port}/people`);
+  async rows(name = this.#names[0]) {
+    const response = await fetch(`http://${HOST}:${this.#port}/${name}`);
     return response.json();
   }
 

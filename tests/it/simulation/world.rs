@@ -482,10 +482,11 @@ impl World {
                 origin: Some("https://api.example".into()),
                 storage: Some(StorageId(0)),
                 fields: FIELDS,
+                refers: FieldSet::NONE,
                 patches: self.patches,
                 numeric_storage_key: store.0 == 1,
             };
-            let output = self.hand(Input::Open(options))?;
+            let output = self.hand(Input::Open(options, MapRow::default()))?;
             self.carry_out(output)?;
         }
         Ok(())
