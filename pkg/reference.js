@@ -21,8 +21,12 @@ export const isReference = (value) => typeof value?.definition?.refers === "func
 
 /** The item that a reference means; null for none. */
 export function itemOf(reference) {
-  if (reference.item === undefined || reference.item.removed)
-    reference.item = stores.get(reference.definition.refers())?.find(reference);
+  const store = stores.get(reference.definition.refers());
+  // A store that was closed and opened again has other items.
+  if (reference.item === undefined || reference.item.removed || reference.store !== store) {
+    reference.item = store?.find(reference);
+    reference.store = store;
+  }
   return reference.item ?? null;
 }
 

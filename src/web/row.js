@@ -239,10 +239,11 @@ function checkObject(definition, value, path, foreign) {
 
 // ---------------------------------------------------------------- references
 
-/** A reference to an item, by the keys that are known of it. Never changed, because rows share it; but for `item`, where the
- *  page keeps what it has found. */
+/** A reference to an item, by the keys that are known of it. Never changed, because rows share it; but for `item` and `store`,
+ *  where the page keeps what it has found. */
 class Reference {
   item = undefined;
+  store = undefined;
   constructor(definition, remote, stored) {
     this.definition = definition;
     this.remote = remote;
