@@ -6,6 +6,8 @@ export { ConcordiaError } from "./error.js";
 export { SOURCE, TARGET, constants } from "./constants.js";
 export { Key, NumberKey, Schema, customTypes } from "./schema.js";
 export { Store } from "./store.js";
+export { TransporterError } from "./link.js";
+export { TransporterMiddleware } from "./middleware.js";
 export {
   BaseTransporter,
   ClientStorage,

@@ -596,10 +596,11 @@ export interface PushQueueItem {
   readonly __id: string;
   readonly _id?: string | number;
   readonly id?: string | number;
+  /** Stands for this edit and no other, and stays the same when it is sent again. Not given to a client storage. */
+  readonly idempotencyKey?: string;
+  /** The store's name. */
+  readonly store: string;
 }
-
-// What follows up to `BaseTransporter` describes transporters and client storages written in page script. This version takes only
-// the package's own classes and refuses others with `E_OPTIONS`; the methods of `BaseTransporter` come with the feature.
 
 /**
  * A transporter: any object with these methods. `_prepare*` make the request options, the `send` middleware may change them,
@@ -615,6 +616,10 @@ export interface TransporterLike {
   _fetchOne?(requestOptions: any): Promise<FetchOneResult> | FetchOneResult;
   _prepareInitialFetch?(...args: any[]): any;
   _initialFetch?(requestOptions: any): Promise<FetchResult> | FetchResult;
+  /** Milliseconds for each of these methods and each middleware; then the request counts as timed out. Default 30 000. */
+  timeout?: number;
+  /** `"PATCH"`: the payload of an update is the edited fields; else it is the whole row. */
+  update?: string;
   /** Settles when the endpoint can be reached again. Without it: backoff. */
   onceAvailable?(): Promise<void>;
   /** Live changes made elsewhere; returns the unsubscribe function. */
@@ -653,6 +658,53 @@ export interface Middleware {
   receive?(input: { action: string; status?: number; data: any; req: any; res?: any }): any;
   /** May answer `"retry"` to have the request made again at once, with the `send` middleware run anew. */
   transmissionError?(input: { action: string; req: any; res?: any; error: any }): any | "retry";
+}
+
+/** A base class for middleware. `uniqueName` is the name by which another one can replace it. */
+export class TransporterMiddleware implements Middleware {
+  static uniqueName: string;
+  /** The names of the methods that a middleware can have. */
+  static readonly methods: readonly string[];
+  /**
+   * An instance in which only the named methods are called.
+   * @throws {ConcordiaError} `E_OPTIONS` for a name that is no method of a middleware.
+   * @example Transporter.add(Logger.build([console], "send", "receive"));
+   */
+  static build(args: unknown[], ...methods: string[]): TransporterMiddleware;
+  readonly name: string;
+}
+
+/**
+ * Reject (or throw) with one to say what happened to a request.
+ *
+ * | kind | what becomes of the edit |
+ * | --- | --- |
+ * | `unreachable` | kept; sent when the endpoint can be reached again |
+ * | `failed` | sent again with backoff, or after `retryAfterMs` |
+ * | `rejected` | parked with `status` and `body` |
+ * | `conflict` | parked as `E_CONFLICT` |
+ * | `notFound` | an update is parked as `E_GONE_REMOTELY`, a delete is done |
+ * | `unauthorized` | everything is held until `resume()` |
+ *
+ * Anything else that is thrown is `unreachable` if it is a network error, is judged like an HTTP answer by a numeric `status`
+ * if it has one, and is `failed` otherwise.
+ * @example throw new TransporterError("rejected", { status: 422, body: { title: "no such colour" } });
+ */
+export class TransporterError extends Error {
+  constructor(
+    kind: "unreachable" | "failed" | "rejected" | "conflict" | "notFound" | "unauthorized",
+    options?: {
+      status?: number;
+      body?: unknown;
+      retryAfterMs?: number;
+      cause?: unknown;
+      remote?: Record<string, unknown>;
+    },
+  );
+  readonly kind: string;
+  readonly status?: number;
+  readonly body?: unknown;
+  readonly retryAfterMs?: number;
 }
 
 /** What all transporters and client storages have in common; to be extended. */

@@ -191,7 +191,8 @@ export function itemClass(store, fields) {
       return this.remove(source);
     }
 
-    fetch() {
+    fetch(source, ...args) {
+      store.inWay(this.#item, args);
       calling(() => handle.want(Wish.FetchOne, this.#item, 0));
       return this;
     }

@@ -51,7 +51,8 @@ function put(object, [head, ...path], value) {
 /** Puts a copy of a property's value into an object as the server names it, with keys in place of items. */
 export function tell(object, definition, value) {
   const told = keysIn(definition, value);
-  if (told !== undefined) put(object, definition.refersWithin ? definition.sent.split(".") : [definition.name], told);
+  if (told !== undefined)
+    put(object, definition.stored === undefined ? [definition.name] : definition.sent.split("."), told);
 }
 
 function keysIn(definition, value) {

@@ -8,11 +8,21 @@ import { itemClass } from "./item.js";
 import { calling, demandReady, listen, promise } from "./page.js";
 import { enrol } from "./reference.js";
 import { Schema } from "./schema.js";
-import { openClientStorage, openTransporter } from "./transporter.js";
+import { BaseTransporter, EmptyTransporter, openClientStorage, openTransporter } from "./transporter.js";
 
 const DEFAULTS = { onConflict: "merge", onUncertainCreate: "retry" };
 
+const ACTIONS = ["create", "update", "delete"];
+
 let unnamed = 0;
+
+function cloned(data) {
+  try {
+    return structuredClone(data);
+  } catch (cause) {
+    throw new ConcordiaError("E_NOT_CLONEABLE", "a change made elsewhere holds what cannot be kept", { cause });
+  }
+}
 
 export class Store {
   #handle;
@@ -25,6 +35,9 @@ export class Store {
   #stale = false;
   #listeners = new Set();
   #key;
+  #link;
+  #ends;
+  #unfollow;
 
   constructor(options) {
     demandReady();
@@ -34,12 +47,13 @@ export class Store {
     for (const [option, value] of Object.entries(DEFAULTS))
       if (more[option] !== undefined && more[option] !== value)
         throw new ConcordiaError("E_OPTIONS", `\`${option}\` other than "${value}" is not part of this version yet`);
-    const http = openTransporter(transporter);
-    const database = openClientStorage(clientStorage);
-    this.#name = name ?? http?.path ?? this.#nameless(database);
     const { handle, fields, primary, key, storageKey } = Schema.read(schema, this);
-    this.#handle = calling(() => new StoreHandle(String(this.#name), handle, http?.number, database));
+    this.#name = String(name ?? transporter?.path ?? this.#nameless(clientStorage));
+    this.#link = openTransporter(transporter, this.#name, () => this.#reachable());
+    const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
+    this.#handle = calling(() => new StoreHandle(this.#name, handle, this.#link, storage));
     this.#key = key;
+    this.#ends = [transporter, clientStorage];
     const face = {
       handle: this.#handle,
       key,
@@ -47,6 +61,7 @@ export class Store {
       primary,
       autoSave: more.autoSave !== false,
       watched: () => this.#listeners.size > 0,
+      inWay: (item, args) => this.#link?.inWay(`item ${item}`, args),
     };
     this.#Item = itemClass(face, fields);
     listen(this.#handle.id, {
@@ -58,11 +73,35 @@ export class Store {
       find: ({ remote, stored }) => this.#at(remote, false) ?? this.#at(stored, true),
       keys: (value) => this.#Item.keys(value),
     });
+    for (const end of this.#ends) BaseTransporter.attach(end, this, true);
+    this.#follow(transporter);
+  }
+
+  /** The transporter says that its endpoint can be reached again: what waits is sent, and what was missed is read. */
+  #reachable() {
+    calling(() => this.#handle.hint());
+    this.fetch().catch(() => {});
+  }
+
+  /** Takes in what the transporter tells of changes made elsewhere. */
+  #follow(transporter) {
+    if (this.#link === undefined || typeof transporter._subscribe !== "function") return;
+    const heard = (change) => {
+      if (change === "refetch") return void this.fetch().catch(() => {});
+      if (!ACTIONS.includes(change?.action))
+        throw new ConcordiaError("E_OPTIONS", 'a change made elsewhere is {action, data}, or "refetch"');
+      const { action, data } = change;
+      const key = typeof data === "object" && data !== null ? data[this.#key] : data;
+      if (action === "delete") calling(() => this.#handle.heard([], [key]));
+      else calling(() => this.#handle.heard([cloned(data)], []));
+      return undefined;
+    };
+    this.#unfollow = transporter._subscribe(heard);
   }
 
   /** Rows are found again by the store's name; without a database nobody looks for them. */
-  #nameless(database) {
-    if (database === undefined) return `store-${++unnamed}`;
+  #nameless(clientStorage) {
+    if (clientStorage === undefined || clientStorage instanceof EmptyTransporter) return `store-${++unnamed}`;
     throw new ConcordiaError("E_OPTIONS", "a store with a `clientStorage` and no HttpTransporter needs a `name`");
   }
 
@@ -191,8 +230,11 @@ export class Store {
     throw new ConcordiaError("E_NOT_A_KEY", `give the primary key and nothing else: {${this.#key}: …}`);
   }
 
-  fetch() {
-    return promise((token) => this.#handle.want(Wish.Fetch, 0, token));
+  fetch(source, ...args) {
+    return promise((token) => {
+      this.#link?.inWay(token, args);
+      this.#handle.want(args.length > 0 ? Wish.FetchOwn : Wish.Fetch, 0, token);
+    });
   }
 
   subscribe(listener) {
@@ -242,7 +284,15 @@ export class Store {
     return status;
   }
 
+  /** Whether the item is one of this store's. */
+  owns(__id) {
+    return this.#all.has(Number(__id));
+  }
+
   async close() {
+    if (typeof this.#unfollow === "function") this.#unfollow();
+    this.#unfollow = undefined;
+    for (const end of this.#ends) BaseTransporter.attach(end, this, false);
     await promise((token) => this.#handle.want(Wish.Close, 0, token));
     this.#listeners.clear();
     calling(() => this.#handle.releaseDatabases());

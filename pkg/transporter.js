@@ -1,23 +1,123 @@
-// The two ends of a store as page script makes them.
+// The two ends of a store as page script makes them: base classes to extend, the package's own transporter and client storage, and
+// what is demanded of any other object.
 
-import { database, httpPath, httpTransporter } from "./wasm/concordia.js";
-import { ConcordiaError } from "./error.js";
+import {
+  database,
+  databaseLoad,
+  databaseWrite,
+  httpExchange,
+  httpOptions,
+  httpPrepare,
+  httpTransporter,
+  keeper,
+  WireAction,
+} from "./wasm/concordia.js";
+import { ConcordiaError, readBody, toError } from "./error.js";
+import { FACTS, FRESH, Keeper, Link, TransporterError } from "./link.js";
+import { middlewareOf, place } from "./middleware.js";
 import { calling, demandReady } from "./page.js";
 
+const NEEDED = ["_prepareSend", "_send", "_fetch"];
+
+/** A method that whoever extends a base class has to write. */
+const missing = (name) => {
+  const method = () => {
+    throw new ConcordiaError("E_OPTIONS", `\`${name}\` has to be written by the class that extends this one`);
+  };
+  return Object.assign(method, { isMissing: true });
+};
+
 /** What transporters and client storages have in common. */
-export class BaseTransporter {}
+export class BaseTransporter {
+  static middleware = [];
+
+  static add(middleware) {
+    place(this.middleware, middleware);
+  }
+
+  /** Middleware of this instance alone, run after the class's. */
+  ownMiddleware = [];
+  /** The stores that use it. */
+  #stores = new Set();
+
+  use(middleware) {
+    place(this.ownMiddleware, middleware);
+    return this;
+  }
+
+  async push() {
+    await Promise.all([...this.#stores].map((store) => store.flush()));
+  }
+
+  async pushOne(__id) {
+    await Promise.all([...this.#stores].filter((store) => store.owns(__id)).map((store) => store.flush()));
+  }
+
+  /** Notes that a store uses it, or no longer does; for the package's own use. */
+  static attach(end, store, uses) {
+    if (!(end instanceof BaseTransporter)) return;
+    if (uses) end.#stores.add(store);
+    else end.#stores.delete(store);
+  }
+
+  static {
+    for (const name of [...NEEDED, "_fetchOne"]) this.prototype[name] = missing(name);
+  }
+
+  _prepareFetch(way) {
+    return way;
+  }
+
+  _prepareFetchOne(item) {
+    return item;
+  }
+
+  _prepareInitialFetch(...args) {
+    return this._prepareFetch(...args);
+  }
+
+  _initialFetch(req) {
+    return this._fetch(req);
+  }
+}
 
 /** An end that leads to a server. */
-export class Transporter extends BaseTransporter {}
+export class Transporter extends BaseTransporter {
+  static middleware = [...BaseTransporter.middleware];
+}
 
 /** An end that leads to a local database. */
-export class ClientStorage extends BaseTransporter {}
+export class ClientStorage extends BaseTransporter {
+  static middleware = [...BaseTransporter.middleware];
+
+  /** Keeps the record of an item that is removed here and not yet there. */
+  remove(queueItem) {
+    return Promise.resolve(this._prepareSend({ ...queueItem, action: "update" })).then((req) => this._send(req));
+  }
+
+  static {
+    // Unless it is overridden, the record is sent as an update, past the middleware.
+    this.prototype.remove.isDefault = true;
+  }
+}
 
 /** No end at all: that target does not exist. */
 export class EmptyTransporter extends BaseTransporter {}
 
+/** What an exchange came to. */
+function answerOf(facts, req) {
+  const [ending, status, kind, data, text, wait, location, version, res] = facts;
+  if (ending === 3 && status < 300 && kind <= 1) return { data, status, version, location, res, req, [FRESH]: true };
+  const kinds = { 401: "unauthorized", 404: "notFound", 409: "conflict", 410: "notFound", 412: "conflict" };
+  const name =
+    ending === 0 ? "unreachable" : (kinds[status] ?? (status >= 400 && status < 500 ? "rejected" : "failed"));
+  const error = new TransporterError(name, { status, body: readBody(text), retryAfterMs: wait && Number(wait) * 1000 });
+  throw Object.assign(error, { res, req, [FACTS]: facts });
+}
+
 /** A REST server, reached by `fetch`. */
 export class HttpTransporter extends Transporter {
+  static middleware = [...Transporter.middleware];
   static baseUrl;
   #number;
 
@@ -26,16 +126,70 @@ export class HttpTransporter extends Transporter {
     super();
     const baseUrl = options?.baseUrl ?? new.target.baseUrl;
     this.#number = calling(() => httpTransporter({ ...options, ...(baseUrl === undefined ? {} : { baseUrl }) }));
+    const { origin, path, timeout, patches } = httpOptions(this.#number);
+    Object.assign(this, { origin, path, timeout, update: patches ? "PATCH" : "PUT" });
   }
 
-  /** The engine's number and the default name; for the package's own use. */
-  static open(transporter) {
-    return { number: transporter.#number, path: httpPath(transporter.#number) };
+  #prepare(action, id, body, key) {
+    const text = id === undefined || id === null ? undefined : String(id);
+    return calling(() => httpPrepare(this.#number, action, text, body, key));
+  }
+
+  async #exchange(req, action) {
+    return answerOf(await httpExchange(this.#number, req, action), req);
+  }
+
+  _prepareSend({ action, payload, id, idempotencyKey }) {
+    const wire = { create: WireAction.Create, update: WireAction.Update, delete: WireAction.Delete }[action];
+    return this.#prepare(wire, id, payload, idempotencyKey);
+  }
+
+  _send(req) {
+    return this.#exchange(req, WireAction.Update);
+  }
+
+  _prepareFetch() {
+    return this.#prepare(WireAction.FetchAll);
+  }
+
+  _fetch(req) {
+    return this.#exchange(req, WireAction.FetchAll);
+  }
+
+  _prepareFetchOne(item) {
+    return this.#prepare(WireAction.FetchOne, typeof item === "object" ? item?.id : item);
+  }
+
+  _fetchOne(req) {
+    return this.#exchange(req, WireAction.FetchOne);
   }
 }
 
+/** A record as a row of the database, and back. */
+const COLUMNS = 3;
+
+function toRow({ record, key, remoteKey }) {
+  const { _sync, ...values } = record;
+  return [key, remoteKey, _sync, Object.keys(values), ...Object.values(values)];
+}
+
+function toRecord(row, { key, storageKey }) {
+  const record = Object.fromEntries(row[COLUMNS].map((name, at) => [name, row[COLUMNS + 1 + at]]));
+  record[storageKey] = row[0];
+  if (row[1] !== undefined) record[key] = row[1];
+  if (row[2] !== undefined) record._sync = row[2];
+  return record;
+}
+
+/** What the database refuses, as an error. */
+const kept = (act) =>
+  calling(act).catch((fault) => {
+    throw toError(fault);
+  });
+
 /** The browser's own database. */
 export class IndexedDbClientStorage extends ClientStorage {
+  static middleware = [...ClientStorage.middleware];
   #number;
 
   constructor(options = {}) {
@@ -48,28 +202,67 @@ export class IndexedDbClientStorage extends ClientStorage {
     this.#number = calling(() => database(name, durability === "strict"));
   }
 
-  /** The engine's number; for the package's own use. */
+  _prepareSend({ action, payload, _id, id, store }) {
+    return { action, record: payload, key: _id, remoteKey: id, store };
+  }
+
+  _send(req) {
+    const erased = req.action === "delete";
+    return kept(() => databaseWrite(this.#number, req.store, erased ? [] : [toRow(req)], erased ? [req.key] : []));
+  }
+
+  _prepareFetch(names) {
+    return names;
+  }
+
+  async _fetch(names) {
+    const rows = await kept(() => databaseLoad(this.#number, names.store));
+    return rows.map((row) => toRecord(row, names));
+  }
+
+  /** The engine's number, if nothing of page script stands between the engine and the database; for the package's own use. */
   static open(storage) {
-    return storage.#number;
+    if (!(#number in storage)) return undefined;
+    const methods = [...NEEDED, "_prepareFetch", "_prepareInitialFetch", "_initialFetch", "remove"];
+    const own = methods.every((name) => storage[name] === IndexedDbClientStorage.prototype[name]);
+    return own && middlewareOf(storage).length === 0 ? storage.#number : undefined;
   }
 }
 
-const later = (what) =>
-  new ConcordiaError(
-    "E_OPTIONS",
-    `\`${what}\` must be one of the package's own classes; your own come in a later version`,
-  );
+/** Demands the methods that every end must have; one error lists all that are missing. */
+function demandMethods(end, option) {
+  const lacking = NEEDED.filter((name) => typeof end[name] !== "function" || end[name].isMissing);
+  if (lacking.length > 0)
+    throw new ConcordiaError(
+      "E_OPTIONS",
+      `\`${option}\` needs the methods ${lacking.map((name) => `\`${name}\``).join(", ")}`,
+    );
+}
 
-/** `{number, path}` of a store's transporter; nothing for none. */
-export function openTransporter(transporter) {
-  if (transporter === undefined || transporter instanceof EmptyTransporter) return undefined;
-  if (transporter instanceof HttpTransporter) return HttpTransporter.open(transporter);
-  throw later("transporter");
+const isAbsent = (end) => end === undefined || end instanceof EmptyTransporter;
+
+function demandObject(end, option) {
+  if (typeof end !== "object" || end === null)
+    throw new ConcordiaError(
+      "E_OPTIONS",
+      `\`${option}\` must be an object: a transporter, or an EmptyTransporter for none`,
+    );
+}
+
+/** The link to a store's transporter; nothing for none. `hint()`: its endpoint can be reached again. */
+export function openTransporter(transporter, store, hint) {
+  if (isAbsent(transporter)) return undefined;
+  demandObject(transporter, "transporter");
+  demandMethods(transporter, "transporter");
+  return new Link(transporter, store, hint);
 }
 
 /** The number of a store's client storage; nothing for none. */
-export function openClientStorage(storage) {
-  if (storage === undefined || storage instanceof EmptyTransporter) return undefined;
-  if (storage instanceof IndexedDbClientStorage) return IndexedDbClientStorage.open(storage);
-  throw later("clientStorage");
+export function openClientStorage(storage, names) {
+  if (isAbsent(storage)) return undefined;
+  demandObject(storage, "clientStorage");
+  const number = storage instanceof IndexedDbClientStorage ? IndexedDbClientStorage.open(storage) : undefined;
+  if (number !== undefined) return number;
+  demandMethods(storage, "clientStorage");
+  return calling(() => keeper(new Keeper(storage, names)));
 }

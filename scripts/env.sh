@@ -21,6 +21,12 @@ if [ -z "${CHROMIUM:-}" ] && command -v chromium >/dev/null; then
   export CHROMIUM
 fi
 
+# Some of the tests run in a second browser.
+if [ -z "${FIREFOX:-}" ] && command -v firefox-esr >/dev/null; then
+  FIREFOX="$(command -v firefox-esr)"
+  export FIREFOX
+fi
+
 say() { printf '== %s\n' "$*"; }
 fail() {
   printf 'concordia: %s\n' "$*" >&2

@@ -2,7 +2,7 @@
 # Installs whatever is missing to build, run and test the project. Safe to run at any time; takes seconds when nothing is.
 #
 #   bash scripts/setup.sh                    everything
-#   bash scripts/setup.sh --without-browser  all but Chromium and its driver, which only tests and benches need
+#   bash scripts/setup.sh --without-browser  all but Chromium, its driver and Firefox, which only tests and benches need
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
@@ -38,13 +38,14 @@ check_programs() {
   [ -n "$TOOLCHAIN" ] || fail "rust-toolchain.toml names no channel. Restore it from git."
 }
 
-# Debian's packages: the linker that cargo calls, and on demand the browser.
+# Debian's packages: the linker that cargo calls, and on demand the browsers.
 install_packages() {
   local missing=()
   command -v cc >/dev/null || missing+=(gcc libc6-dev)
   if [ "${1:-}" = browser ]; then
     command -v "${CHROMIUM:-chromium}" >/dev/null || missing+=(chromium)
     command -v chromedriver >/dev/null || missing+=(chromium-driver)
+    command -v "${FIREFOX:-firefox-esr}" >/dev/null || missing+=(firefox-esr)
   fi
   [ ${#missing[@]} -gt 0 ] || return 0
 

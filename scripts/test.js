@@ -22,7 +22,7 @@ const PARTS = [
   { name: "size", title: "size of the package", needsBuild: true, run: size },
   { name: "browser", title: "WebAssembly in Chromium (wasm-pack test)", run: browser },
   { name: "package", title: "the package under Node (tests/**/*.test.js)", needsBuild: true, run: packageTests },
-  { name: "e2e", title: "the package and the demo in Chromium (tests/e2e)", needsBuild: true, run: e2e },
+  { name: "e2e", title: "the package, the demo and the examples in browsers (tests/e2e, tests/facts)", needsBuild: true, run: e2e },
 ];
 
 process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;
@@ -108,12 +108,15 @@ async function browser() {
   );
 }
 
+/** What drives browsers by itself. */
+const IN_BROWSERS = [join("tests", "e2e"), join("tests", "facts")];
+
 async function packageTests() {
-  return nodeTests(testFiles("tests").filter((file) => !file.startsWith(join("tests", "e2e"))));
+  return nodeTests(testFiles("tests").filter((file) => !IN_BROWSERS.some((folder) => file.startsWith(folder))));
 }
 
 async function e2e() {
-  return nodeTests(testFiles(join("tests", "e2e")));
+  return nodeTests(IN_BROWSERS.flatMap((folder) => testFiles(folder)));
 }
 
 // ------------------------------------------------------------------------------------------------------------- counting

@@ -7,9 +7,16 @@
 mod options;
 mod store;
 
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
-use crate::{engine::error::Fault, web::record::fault_object};
+use crate::{
+    engine::{
+        error::Fault,
+        id::{CommandId, StoreId},
+    },
+    web::{driver::driver, record::fault_object, transporter::custom::Asked},
+};
 
 type Thrown<T> = Result<T, JsValue>;
 
@@ -24,8 +31,28 @@ pub fn start(page: &JsValue) {
     crate::web::driver::start(page);
 }
 
+/// A link answered: `facts` are read by `web::transporter::custom`.
+#[wasm_bindgen]
+pub fn answered(asked: Asked, command: u32, store: u16, facts: &Array) -> Thrown<()> {
+    driver().map_err(thrown)?.answered(asked, CommandId(command), StoreId(store), facts);
+    Ok(())
+}
+
+/// A client storage of page script gave its records; `error` is undefined if it did.
+#[wasm_bindgen]
+pub fn loaded(store: u16, records: &JsValue, error: &JsValue) -> Thrown<()> {
+    driver().map_err(thrown)?.records_came(StoreId(store), records, error);
+    Ok(())
+}
+
+/// A client storage of page script has written a batch; `error` is undefined if it did.
+#[wasm_bindgen]
+pub fn persisted(command: u32, error: &JsValue) {
+    crate::web::driver::persisted(CommandId(command), error);
+}
+
 /// Whether the engine still works. A trap in the middle of a step leaves it borrowed for ever.
 #[wasm_bindgen(js_name = isSound)]
 pub fn is_sound() -> bool {
-    crate::web::driver::driver().is_ok_and(|driver| driver.read(|_| ()).is_ok())
+    driver().is_ok_and(|driver| driver.read(|_| ()).is_ok())
 }

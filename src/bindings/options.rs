@@ -1,15 +1,27 @@
 //! Handles for what a store is made of: its schema and its two ends. Made and checked before the store.
 
-use js_sys::{Array, Reflect};
+use std::rc::Rc;
+
+use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
 
 use super::{Thrown, thrown};
 use crate::{
     engine::{
         error::{Code, Fault},
+        id::StorageId,
         schema::{Property, Schema},
     },
-    web::{driver::driver, row::Shape, transporter::http::HttpTransporter},
+    web::{
+        client_storage::{
+            custom::Keeper,
+            indexed_db::{IndexedDb, StoreWrites},
+        },
+        driver::driver,
+        row::{KEY_PLACE, Shape},
+        transporter::http::{HttpTransporter, WireAction},
+    },
 };
 
 /// A schema that was checked.
@@ -73,11 +85,63 @@ pub fn http_transporter(options: &JsValue) -> Thrown<u32> {
     Ok(driver.add_transporter(http))
 }
 
-/// The path of an HTTP transporter, which is the default name of its store.
-#[wasm_bindgen(js_name = httpPath)]
-pub fn http_path(transporter: u32) -> Thrown<Option<String>> {
-    let driver = driver().map_err(thrown)?;
-    Ok(driver.transporter(transporter).map(|http| http.path().to_owned()))
+fn http(number: u32) -> Thrown<HttpTransporter> {
+    let found = driver().map_err(thrown)?.transporter(number);
+    found.ok_or_else(|| thrown(Fault::new(Code::Options, "this is no HttpTransporter")))
+}
+
+/// The options of an HTTP transporter as they were read.
+#[wasm_bindgen(js_name = httpOptions)]
+pub fn http_options(number: u32) -> Thrown<JsValue> {
+    Ok(http(number)?.options().clone())
+}
+
+/// What a request says: `{method, url, headers, body}`.
+#[wasm_bindgen(js_name = httpPrepare)]
+#[allow(clippy::needless_pass_by_value, reason = "the form in which wasm-bindgen takes optional text")]
+pub fn http_prepare(
+    number: u32,
+    action: WireAction,
+    id: Option<String>,
+    body: &JsValue,
+    key: Option<String>,
+) -> Thrown<JsValue> {
+    let prepared = http(number)?.prepare(action, id.as_deref(), body, key.as_deref());
+    prepared.map_err(|reason| thrown(Fault::new(Code::UnsafeId, reason)))
+}
+
+/// Sends what `httpPrepare` gave: the facts of the answer.
+#[wasm_bindgen(js_name = httpExchange)]
+pub fn http_exchange(number: u32, request: &JsValue, action: WireAction) -> Thrown<Promise> {
+    Ok(http(number)?.exchange(request, action))
+}
+
+/// The number of a client storage written in page script.
+#[wasm_bindgen(js_name = keeper)]
+pub fn keeper(keeper: Keeper) -> Thrown<u32> {
+    Ok(u32::from(driver().map_err(thrown)?.keeper(keeper).0))
+}
+
+/// The rows of a store as they lie in a database.
+#[wasm_bindgen(js_name = databaseLoad)]
+pub fn database_load(number: u16, store: &str) -> Thrown<Promise> {
+    let loading = opened(number)?.load(store, KEY_PLACE);
+    Ok(future_to_promise(async move { loading.await.map(Into::into).map_err(|failure| thrown(failure.fault())) }))
+}
+
+/// Writes rows of a store into a database, and erases others.
+#[wasm_bindgen(js_name = databaseWrite)]
+pub fn database_write(number: u16, store: String, puts: Array, erased: Vec<JsValue>) -> Thrown<Promise> {
+    let batch = vec![StoreWrites { store, key_name: KEY_PLACE.into(), puts, erased }];
+    let writing = opened(number)?.persist(batch);
+    Ok(future_to_promise(async move {
+        writing.await.map(|()| JsValue::UNDEFINED).map_err(|failure| thrown(failure.fault()))
+    }))
+}
+
+fn opened(number: u16) -> Thrown<Rc<IndexedDb>> {
+    let found = driver().map_err(thrown)?.database(StorageId(number));
+    found.ok_or_else(|| thrown(Fault::new(Code::Options, "this is no database")))
 }
 
 /// The number of the database with this name, opened at its first use; `strict` asks for durability `"strict"`.

@@ -15,6 +15,7 @@ use crate::{
         driver::{Driver, StoreShell, driver, storage_key as key_value},
         record::fault_object,
         row::{JsRow, Shape},
+        transporter::custom::Link,
     },
 };
 
@@ -40,6 +41,8 @@ pub enum Wish {
     OnceReady,
     /// The whole collection.
     Fetch,
+    /// The collection, read in a way of its own.
+    FetchOwn,
     /// One item anew.
     FetchOne,
     /// What can be sent to be sent.
@@ -74,23 +77,22 @@ const fn source(from_server: bool) -> Source {
 
 #[wasm_bindgen(js_class = StoreHandle)]
 impl StoreHandle {
-    /// Opens a store. `transporter` and `database` are numbers that `httpTransporter` and `database` gave.
+    /// Opens a store. `storage` is a number that `database` or `keeper` gave.
     #[wasm_bindgen(constructor)]
-    pub fn new(name: String, schema: &SchemaHandle, transporter: Option<u32>, database: Option<u32>) -> Thrown<Self> {
+    pub fn new(name: String, schema: &SchemaHandle, link: Option<Link>, storage: Option<u32>) -> Thrown<Self> {
         let driver = driver().map_err(thrown)?;
-        let http = transporter.and_then(|number| driver.transporter(number));
-        let storage = database.and_then(|number| u16::try_from(number).ok()).map(StorageId);
+        let storage = storage.and_then(|number| u16::try_from(number).ok()).map(StorageId);
         let shape = schema.shape;
         let options = StoreOptions {
             name: name.clone(),
-            origin: http.as_ref().map(|http| http.origin().to_owned()),
+            origin: link.as_ref().map(Link::origin),
             storage,
             fields: schema.schema.fields.len(),
             refers: schema.schema.refers,
-            patches: http.as_ref().is_some_and(|http| http.patches()),
+            patches: link.as_ref().is_some_and(Link::patches),
             numeric_storage_key: schema.schema.numeric,
         };
-        let shell = StoreShell { name, shape, http, storage };
+        let shell = StoreShell { name, shape, link, storage };
         let id = driver.open(shell, options).map_err(thrown)?;
         Ok(Self { driver, id, shape })
     }
@@ -154,7 +156,8 @@ impl StoreHandle {
             Wish::OnceStored => Input::OnceStored(item, token),
             Wish::OnceSynced => Input::OnceSynced(item, token),
             Wish::OnceReady => Input::OnceReady(item, token),
-            Wish::Fetch => Input::Fetch(self.id, token),
+            Wish::Fetch => Input::Fetch { store: self.id, token, own: false },
+            Wish::FetchOwn => Input::Fetch { store: self.id, token, own: true },
             Wish::FetchOne => Input::FetchOne(item),
             Wish::Flush => Input::Flush(self.id, token),
             Wish::Retry => Input::Retry(item),
@@ -163,6 +166,19 @@ impl StoreHandle {
             Wish::Resume => Input::Resume(self.id),
             Wish::Close => Input::Close(self.id, token),
         })
+    }
+
+    /// Takes in what the server told without being asked: rows, and keys of deleted ones.
+    pub fn heard(&self, rows: &Array, deleted: &Array) -> Thrown<()> {
+        match self.shape.take_all(rows, false, deleted) {
+            Some(rows) => self.act(Input::Heard(self.id, rows)),
+            None => Ok(()),
+        }
+    }
+
+    /// The reachability of the endpoint may have changed: what waits is tried.
+    pub fn hint(&self) -> Thrown<()> {
+        self.act(Input::NetworkHinted)
     }
 
     /// Lets go of databases that no open store uses.

@@ -87,8 +87,15 @@ pub enum Input<R> {
     OnceReady(ItemId, Token),
     /// The app waits until the store is loaded.
     OnceLoaded(StoreId, Token),
-    /// The app asks for the whole collection.
-    Fetch(StoreId, Token),
+    /// The app asks for the collection. `own`: in a way of its own, so that no other read serves it.
+    Fetch {
+        /// This store's.
+        store: StoreId,
+        /// Who waits for it; a read in a way of its own is known by it.
+        token: Token,
+        /// Whether the app said how.
+        own: bool,
+    },
     /// The app asks for one item anew.
     FetchOne(ItemId),
     /// The app asks to send what can be sent.
@@ -120,6 +127,8 @@ pub enum Input<R> {
     Answered(CommandId, Answer<RemoteRow<R>>),
     /// A `FetchAll` was answered.
     Fetched(CommandId, Answer<Rows<R>>),
+    /// The server told of changes without being asked.
+    Heard(StoreId, Rows<R>),
     /// A `FetchOne` was answered.
     FetchedOne(CommandId, Answer<RemoteRow<R>>),
     /// The moment that was asked for has come.
@@ -135,6 +144,8 @@ pub struct Rows<R> {
     pub rows: Vec<RemoteRow<R>>,
     /// Whether it is everything there is, so that what is missing was deleted elsewhere.
     pub complete: bool,
+    /// The keys of rows that the server said were deleted.
+    pub deleted: Vec<Key>,
     /// The rows that were left out, if any: how many and why.
     pub problem: Option<Fault>,
 }

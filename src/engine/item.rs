@@ -196,6 +196,11 @@ impl<R: Row> Item<R> {
         }
     }
 
+    /// Whether the attempt that waits for client storage is there.
+    pub(super) fn is_written(&self) -> bool {
+        self.storing().is_some_and(|(version, _)| version <= self.committed)
+    }
+
     /// What the edit that has not been tried yet does.
     pub(super) fn pending_action(&self) -> Option<Action> {
         self.sync.as_ref()?.pending.as_ref().map(|edit| edit.action)

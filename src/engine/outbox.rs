@@ -7,10 +7,10 @@
 use super::{
     Engine,
     connectivity::{Slot, Task},
-    id::{CommandId, ItemId, StoreId},
+    id::{CommandId, ItemId, StoreId, Token},
     item::{Attempt, AttemptState, Edit, Item},
     lifecycle::Action,
-    output::{Command, Request},
+    output::{Command, Reading, Request},
     row::Row,
     store::Phase,
     time::Instant,
@@ -30,7 +30,8 @@ pub(super) struct Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Edit(ItemId),
-    Collection,
+    /// For this promise alone, if it is read in a way of its own.
+    Collection(Option<Token>),
     Single(ItemId),
 }
 
@@ -232,15 +233,17 @@ impl<R: Row> Engine<R> {
     }
 
     fn send_fetch(&mut self, place: usize, store: StoreId) {
-        let command = self.send_read(place, store, What::Collection);
-        self.out.commands.push(Command::FetchAll(command, store));
+        let own = self.stores[store].fetching.iter().find(|wanted| wanted.own).map(|wanted| wanted.token);
+        let initial = !self.stores[store].fetched && self.items.iter().all(|(_, item)| item.store != store);
+        let command = self.send_read(place, store, What::Collection(own));
+        self.out.commands.push(Command::FetchAll(command, store, Reading { own, initial }));
     }
 
     fn send_fetch_one(&mut self, place: usize, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
         let (store, Some(key)) = (item.store, item.remote_key.clone()) else { return };
         let command = self.send_read(place, store, What::Single(id));
-        self.out.commands.push(Command::FetchOne(command, store, key));
+        self.out.commands.push(Command::FetchOne(command, store, id, key));
     }
 
     fn send_read(&mut self, place: usize, store: StoreId, what: What) -> CommandId {

@@ -39,6 +39,17 @@ pub struct Response<B> {
     pub location: Option<String>,
     /// The header `ETag`, as it came.
     pub version: Option<String>,
+    /// What a transporter said in place of a server; `status` is then the one that comes nearest.
+    pub said: Option<Said>,
+}
+
+/// The words of a transporter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// What was wrong.
+    pub message: String,
+    /// The status that it gave, if it gave one.
+    pub status: Option<u16>,
 }
 
 /// What the body of an answer was.
@@ -165,7 +176,7 @@ pub fn fault<B>(outcome: Outcome, answer: &Answer<B>) -> Fault {
     };
     let mut fault = Fault::new(code, sentence(code, answer));
     if let Answer::Response(response) = answer {
-        fault.status = Some(response.status);
+        fault.status = response.said.as_ref().map_or(Some(response.status), |said| said.status);
         fault.body.clone_from(&response.text);
     }
     fault
@@ -176,6 +187,7 @@ fn sentence<B>(code: Code, answer: &Answer<B>) -> String {
         Answer::Unreachable { message } => ["no answer (", message, ")"].concat(),
         Answer::TimedOut => "no complete answer within the timeout".into(),
         Answer::Cut => "the answer broke off".into(),
+        Answer::Response(Response { said: Some(said), .. }) => said.message.clone(),
         Answer::Response(response) => ["the server answered ", &response.status.to_string()].concat(),
     };
     let then = match code {

@@ -60,19 +60,28 @@ pub enum Command<R> {
     Persist(CommandId, StorageId, Vec<Write<R>>),
     /// Send an edit; answer `Answered`.
     Send(CommandId, StoreId, Request<R>),
-    /// Read the whole collection; answer `Fetched`.
-    FetchAll(CommandId, StoreId),
+    /// Read the collection; answer `Fetched`.
+    FetchAll(CommandId, StoreId, Reading),
     /// Read one item; answer `FetchedOne`.
-    FetchOne(CommandId, StoreId, Key),
+    FetchOne(CommandId, StoreId, ItemId, Key),
 }
 
 /// One record to write or to erase.
 #[derive(Clone, Debug)]
 pub enum Write<R> {
-    /// Write this record.
-    Put(StoreId, Record<R>),
-    /// Erase the record with this key.
-    Erase(StoreId, Key),
+    /// Write this record of an item.
+    Put(StoreId, ItemId, Record<R>),
+    /// Erase the record of an item, which has this key.
+    Erase(StoreId, ItemId, Key),
+}
+
+/// How the collection is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// In the way that the app gave with this promise; nothing for the usual way.
+    pub own: Option<Token>,
+    /// Whether there is nothing of the collection here yet.
+    pub initial: bool,
 }
 
 /// An edit to send.

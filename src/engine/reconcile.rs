@@ -18,9 +18,18 @@ use super::{
     outcome::{Answer, Body, Outcome, fault, judge_read},
     output::Made,
     row::{FieldSet, RemoteRow, Row},
-    store::{Phase, closed},
+    store::{Phase, Wanted, closed},
     time::{Instant, Millis},
 };
+
+/// Which fetches of the app a read serves.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Served {
+    /// This one.
+    Own(Token),
+    /// Those that were wanted up to this instant.
+    Since(Instant),
+}
 
 impl<R: Row> Engine<R> {
     /// Merges the server's row into an item. `asked`: when it was asked for.
@@ -43,8 +52,8 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// The app asks for the whole collection.
-    pub(super) fn fetch(&mut self, store: StoreId, token: Token) -> Result<(), Fault> {
+    /// The app asks for the collection.
+    pub(super) fn fetch(&mut self, store: StoreId, token: Token, own: bool) -> Result<(), Fault> {
         if !self.stores[store].is_open() {
             return Err(closed());
         }
@@ -52,8 +61,8 @@ impl<R: Row> Engine<R> {
             self.out.settled.push((token, Ok(())));
             return Ok(());
         };
-        let now = self.clock;
-        self.stores[store].fetching.push((token, now));
+        let since = self.clock;
+        self.stores[store].fetching.push(Wanted { token, since, own });
         if self.may_ask(store) {
             self.ask_collection(store);
         }
@@ -65,6 +74,7 @@ impl<R: Row> Engine<R> {
     pub(super) fn fetched(&mut self, command: CommandId, answer: Answer<Rows<R>>) {
         let Some(sent) = self.requests.remove(&command) else { return };
         let (store, outcome) = (sent.store, judge_read(&answer));
+        let What::Collection(own) = sent.what else { return };
         let task = Task::Collection(store);
         let blocked = self.note_miss(task, &sent, outcome);
         self.hear(&sent, outcome, &answer, blocked);
@@ -88,17 +98,19 @@ impl<R: Row> Engine<R> {
             }
         };
         self.stores[store].buried.clear();
-        if std::mem::take(&mut self.stores[store].fetch_again) {
+        self.stores[store].asked = true;
+        let served = own.map_or(Served::Since(sent.asked), Served::Own);
+        self.settle_fetches(store, Some(served), &result);
+        let more = self.stores[store].fetching.iter().any(|wanted| wanted.own);
+        if std::mem::take(&mut self.stores[store].fetch_again) || more {
             self.ask_collection(store);
         }
-        self.stores[store].asked = true;
-        self.settle_fetches(store, sent.asked, &result);
         self.run();
     }
 
     /// Whether the collection is being read.
     pub(super) fn is_fetching(&self, store: StoreId) -> bool {
-        self.requests.values().any(|sent| sent.store == store && sent.what == What::Collection)
+        self.requests.values().any(|sent| sent.store == store && matches!(sent.what, What::Collection(_)))
     }
 
     /// Whether an item is being read.
@@ -152,16 +164,28 @@ impl<R: Row> Engine<R> {
         origin.postpone(task, slot);
     }
 
-    /// Settles the fetches that were wanted up to this instant.
-    pub(super) fn settle_fetches(&mut self, store: StoreId, asked: Instant, result: &Result<(), Fault>) {
+    /// Settles the fetches that a read has served; without one, all of them.
+    pub(super) fn settle_fetches(&mut self, store: StoreId, served: Option<Served>, result: &Result<(), Fault>) {
         let out = &mut self.out.settled;
-        self.stores[store].fetching.retain(|(token, since)| {
-            let concerned = *since <= asked;
+        self.stores[store].fetching.retain(|wanted| {
+            let concerned = match served {
+                Some(Served::Own(token)) => wanted.token == token,
+                Some(Served::Since(asked)) => !wanted.own && wanted.since <= asked,
+                None => true,
+            };
             if concerned {
-                out.push((*token, result.clone()));
+                out.push((wanted.token, result.clone()));
             }
             !concerned
         });
+    }
+
+    /// The server told of changes without being asked: they are as new as can be.
+    pub(super) fn heard(&mut self, store: StoreId, rows: Rows<R>) {
+        if self.stores[store].phase == Phase::Open {
+            self.reconcile(store, rows, self.clock);
+        }
+        self.run();
     }
 
     /// Joins the rows of an answer with the items by the server's key.
@@ -179,6 +203,11 @@ impl<R: Row> Engine<R> {
                 Some(id) => self.hear_row(id, &told, asked),
                 None if creating.iter().any(|id| self.looks_like(*id, &told)) => {}
                 None => self.welcome(store, key, told, asked),
+            }
+        }
+        for key in rows.deleted {
+            if let Some(id) = self.stores[store].by_remote.get(&key).copied() {
+                self.missing(id, asked, Fault::new(Code::NotFound, "it was deleted elsewhere"));
             }
         }
         if rows.complete && rows.problem.is_none() {

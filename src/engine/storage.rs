@@ -89,7 +89,7 @@ impl<R: Row> Engine<R> {
             match self.open_storage(erasure.store) {
                 Access::Open(storage) => {
                     let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
-                    list.push(Write::Erase(erasure.store, erasure.key.clone()));
+                    list.push(Write::Erase(erasure.store, erasure.item, erasure.key.clone()));
                     batch.erased.push(erasure);
                 }
                 // Never written, but known: whoever asks whether the removal is stored is told that it is not.
@@ -105,7 +105,7 @@ impl<R: Row> Engine<R> {
                     let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
                     if let Some(item) = self.items.get(id) {
                         batch.items.push((id, item.version));
-                        list.push(item.write());
+                        list.push(item.write(id));
                     }
                 }
                 Access::Later => {
@@ -150,14 +150,21 @@ impl<R: Row> Engine<R> {
                 self.tell_storage(batch.storage);
             }
         }
-        for (id, version) in batch.items {
-            let Some(item) = self.items.get_mut(id) else { continue };
-            item.committed = item.committed.max(version);
-            let written = item.storing().is_some_and(|(version, _)| version <= item.committed);
-            self.tell(id);
-            if written {
-                self.released(id);
+        // The oldest edit leaves first, whichever item it is of.
+        let mut written = Set::new();
+        for (id, version) in &batch.items {
+            let Some(item) = self.items.get_mut(*id) else { continue };
+            item.committed = item.committed.max(*version);
+            let first = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).map(|attempt| attempt.edit.first);
+            if let Some(first) = first.filter(|_| item.is_written()) {
+                written.insert((first, *id));
             }
+            self.tell(*id);
+        }
+        for (_, id) in written.iter() {
+            self.released(*id);
+        }
+        for (id, version) in batch.items {
             self.settle_stored(id, version);
         }
         for erasure in batch.erased {
@@ -265,9 +272,9 @@ impl Batch {
 
 impl<R: Row> Item<R> {
     /// What client storage is to hold: of an item that is only awaited nothing but its edits.
-    fn write(&self) -> Write<R> {
+    fn write(&self, id: ItemId) -> Write<R> {
         if self.awaited && self.sync.is_none() {
-            return Write::Erase(self.store, self.storage_key.clone());
+            return Write::Erase(self.store, id, self.storage_key.clone());
         }
         let record = Record {
             storage_key: self.storage_key.clone(),
@@ -275,6 +282,6 @@ impl<R: Row> Item<R> {
             row: self.row.clone(),
             sync: self.sync.clone(),
         };
-        Write::Put(self.store, record)
+        Write::Put(self.store, id, record)
     }
 }

@@ -47,10 +47,19 @@ pub(super) struct Store {
     pub(super) loading: Vec<Token>,
     /// Whether the collection is to be read once more when the read under way is answered.
     pub(super) fetch_again: bool,
-    /// Who waits for a read of the collection, and since when.
-    pub(super) fetching: Vec<(Token, Instant)>,
+    /// Who waits for a read of the collection.
+    pub(super) fetching: Vec<Wanted>,
     pub(super) flushing: Vec<Token>,
     pub(super) closing: Option<Token>,
+}
+
+/// A read of the collection that the app waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) token: Token,
+    pub(super) since: Instant,
+    /// Whether it is read in a way of its own.
+    pub(super) own: bool,
 }
 
 /// How far a store is.
@@ -361,7 +370,7 @@ impl<R: Row> Engine<R> {
                 && self.stores[id].phase == Phase::Open
                 && let Some(fault) = self.cannot_ask(id)
             {
-                self.settle_fetches(id, self.clock, &Err(fault));
+                self.settle_fetches(id, None, &Err(fault));
             }
             if !self.stores[id].flushing.is_empty() && !self.has_to_send(id) {
                 for token in std::mem::take(&mut self.stores[id].flushing) {
@@ -445,7 +454,7 @@ impl<R: Row> Engine<R> {
         let store = &mut self.stores[id];
         store.phase = Phase::Closed;
         store.closing = Some(token);
-        self.settle_fetches(id, self.clock, &Err(closed()));
+        self.settle_fetches(id, None, &Err(closed()));
         self.unask_all(id);
         self.reslot_all(id);
         self.conclude_loading(id);

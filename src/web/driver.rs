@@ -6,30 +6,34 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    future::Future,
     rc::Rc,
 };
 
-use js_sys::{Function, Reflect};
+use js_sys::{Array, Function, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use super::{
-    client_storage::indexed_db::{IndexedDb, StoreWrites},
+    client_storage::{
+        custom::{Keeper, outcome},
+        indexed_db::{IndexedDb, StoreWrites},
+    },
     clock::{Clock, now, seed},
-    record::{fault_object, pack_all, unpack},
+    record::{fault_object, pack_all, records_of, stored_of, unpack},
     row::{JsRow, KEY_PLACE, Shape, tell_changed, tell_made},
-    transporter::http::{HttpTransporter, WireAction, WireRequest},
+    transporter::{
+        custom::{Asked, Link, answer, completeness},
+        http::HttpTransporter,
+    },
 };
 use crate::engine::{
     Engine,
-    error::{Code, Fault},
+    error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
     input::{Input, Record},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
-    output::{Changes, Command, Made, Output, Request, Write},
-    row::RemoteRow,
+    output::{Changes, Command, Made, Output, Reading, Request, Write},
 };
 
 /// What the shell knows of one store.
@@ -40,7 +44,7 @@ pub struct StoreShell {
     /// How its rows look.
     pub shape: Shape,
     /// Where its requests go.
-    pub http: Option<HttpTransporter>,
+    pub link: Option<Link>,
     /// Where its records go.
     pub storage: Option<StorageId>,
 }
@@ -50,12 +54,20 @@ pub struct Driver {
     engine: RefCell<Engine<JsRow>>,
     stores: RefCell<Vec<StoreShell>>,
     transporters: RefCell<Vec<HttpTransporter>>,
-    /// By the database's name.
-    storages: RefCell<Vec<(String, Rc<IndexedDb>)>>,
+    storages: RefCell<Vec<Storage>>,
     clock: Clock,
     page: Page,
     told: RefCell<VecDeque<Told>>,
     telling: Cell<bool>,
+}
+
+/// Where records go.
+#[derive(Clone)]
+enum Storage {
+    /// The browser's database of this name.
+    IndexedDb(String, Rc<IndexedDb>),
+    /// One store's own, written in page script.
+    Custom(Keeper),
 }
 
 /// What the page is called back with.
@@ -133,6 +145,23 @@ fn with(act: impl FnOnce(&'static Driver)) {
     }
 }
 
+/// A storage was read.
+fn loaded(store: StoreId, shape: Shape, stored: Result<Array, StorageFailure>) {
+    let (records, problem) = match stored {
+        Ok(stored) => {
+            let (records, problem) = unpack(shape, &stored);
+            (Ok(records), problem)
+        }
+        Err(failure) => (Err(failure), None),
+    };
+    happened(Input::Loaded { store, records, problem });
+}
+
+/// A batch was written, or was not.
+pub fn persisted(id: CommandId, error: &JsValue) {
+    happened(Input::Persisted(id, outcome(error)));
+}
+
 /// Something happened in the world.
 fn happened(input: Input<JsRow>) {
     // The world is never refused; what is left is a poisoned engine, of which the page already knows.
@@ -192,11 +221,19 @@ impl Driver {
     /// The id of the database with this name; opened at its first use.
     pub fn storage(&self, database: &str, strict: bool) -> StorageId {
         let mut storages = self.storages.borrow_mut();
-        let place = storages.iter().position(|(name, _)| name == database).unwrap_or_else(|| {
-            storages.push((database.to_owned(), IndexedDb::new(database, strict)));
+        let is_it = |storage: &Storage| matches!(storage, Storage::IndexedDb(name, _) if name == database);
+        let place = storages.iter().position(is_it).unwrap_or_else(|| {
+            storages.push(Storage::IndexedDb(database.to_owned(), IndexedDb::new(database, strict)));
             storages.len() - 1
         });
         StorageId(u16::try_from(place).unwrap_or(u16::MAX))
+    }
+
+    /// The id of a storage written in page script.
+    pub fn keeper(&self, keeper: Keeper) -> StorageId {
+        let mut storages = self.storages.borrow_mut();
+        storages.push(Storage::Custom(keeper));
+        StorageId(u16::try_from(storages.len() - 1).unwrap_or(u16::MAX))
     }
 
     /// Keeps a transporter for stores; its number.
@@ -222,9 +259,11 @@ impl Driver {
                     .collect()
             })
             .unwrap_or_default();
-        for (place, (_, storage)) in self.storages.borrow().iter().enumerate() {
-            if !used.iter().any(|id| usize::from(id.0) == place) {
-                storage.close();
+        for (place, storage) in self.storages.borrow().iter().enumerate() {
+            if let Storage::IndexedDb(_, database) = storage
+                && !used.iter().any(|id| usize::from(id.0) == place)
+            {
+                database.close();
             }
         }
     }
@@ -293,106 +332,137 @@ impl Driver {
             Command::Load(store) => self.load(store),
             Command::Persist(id, storage, writes) => self.persist(id, storage, writes),
             Command::Send(id, store, request) => self.send(id, store, &request),
-            Command::FetchAll(id, store) => self.fetch(id, store, None),
-            Command::FetchOne(id, store, key) => self.fetch(id, store, Some(key)),
+            Command::FetchAll(id, store, reading) => self.fetch_all(id, store, reading),
+            Command::FetchOne(id, store, item, key) => self.fetch_one(id, store, item, &key),
         }
     }
 
-    fn database(&self, id: StorageId) -> Option<Rc<IndexedDb>> {
-        self.storages.borrow().get(usize::from(id.0)).map(|(_, storage)| storage.clone())
+    fn storage_of(&self, id: StorageId) -> Option<Storage> {
+        self.storages.borrow().get(usize::from(id.0)).cloned()
+    }
+
+    /// The browser's database with this number.
+    pub fn database(&self, id: StorageId) -> Option<Rc<IndexedDb>> {
+        match self.storage_of(id)? {
+            Storage::IndexedDb(_, database) => Some(database),
+            Storage::Custom(_) => None,
+        }
     }
 
     fn load(&self, store: StoreId) {
         let Some(shell) = self.shell(store) else { return };
-        let Some(database) = shell.storage.and_then(|id| self.database(id)) else { return };
-        let loading = database.load(&shell.name, KEY_PLACE);
-        spawn_local(async move {
-            let (records, problem) = match loading.await {
-                Ok(records) => {
-                    let (records, problem) = unpack(shell.shape, &records);
-                    (Ok(records), problem)
-                }
-                Err(failure) => (Err(failure), None),
-            };
-            happened(Input::Loaded { store, records, problem });
-        });
+        match shell.storage.and_then(|id| self.storage_of(id)) {
+            Some(Storage::IndexedDb(_, database)) => spawn_local(async move {
+                let stored = database.load(&shell.name, KEY_PLACE).await;
+                loaded(store, shell.shape, stored);
+            }),
+            Some(Storage::Custom(keeper)) => keeper.load(store.0),
+            None => {}
+        }
+    }
+
+    /// A storage of page script gave its records, or an error.
+    pub fn records_came(&self, store: StoreId, records: &JsValue, error: &JsValue) {
+        let Some(shell) = self.shell(store) else { return };
+        loaded(store, shell.shape, outcome(error).map(|()| stored_of(shell.shape, records)));
     }
 
     /// Issues the whole batch before it returns, so that edits survive a reload in the same task.
     fn persist(&self, id: CommandId, storage: StorageId, writes: Vec<Write<JsRow>>) {
-        let Some(database) = self.database(storage) else { return };
-        let mut batch: Vec<(StoreId, Vec<Record<JsRow>>, Vec<JsValue>)> = Vec::new();
+        let Some(storage) = self.storage_of(storage) else { return };
+        let mut batch: Vec<Batch> = Vec::new();
         for write in writes {
-            let (Write::Put(store, _) | Write::Erase(store, _)) = write;
-            let place = batch.iter().position(|(of, ..)| *of == store).unwrap_or_else(|| {
-                batch.push((store, Vec::new(), Vec::new()));
+            let (Write::Put(store, item, _) | Write::Erase(store, item, _)) = write;
+            let place = batch.iter().position(|part| part.store == store).unwrap_or_else(|| {
+                batch.push(Batch { store, puts: Vec::new(), erased: Vec::new(), items: Vec::new() });
                 batch.len() - 1
             });
-            let Some((_, puts, erased)) = batch.get_mut(place) else { continue };
+            let Some(part) = batch.get_mut(place) else { continue };
             match write {
-                Write::Put(_, record) => puts.push(record),
-                Write::Erase(_, key) => erased.push(storage_key(&key)),
+                Write::Put(_, _, record) => {
+                    part.items.insert(part.puts.len(), item.0);
+                    part.puts.push(record);
+                }
+                Write::Erase(_, _, key) => {
+                    part.items.push(item.0);
+                    part.erased.push(storage_key(&key));
+                }
             }
         }
-        let batch = batch.into_iter().filter_map(|(store, puts, erased)| {
-            let shell = self.shell(store)?;
-            let puts = pack_all(shell.shape, &puts);
-            Some(StoreWrites { store: shell.name, key_name: KEY_PLACE.into(), puts, erased })
-        });
-        let writing = database.persist(batch.collect());
-        spawn_local(async move { happened(Input::Persisted(id, writing.await)) });
+        let parts = batch.into_iter().filter_map(|part| Some((self.shell(part.store)?, part)));
+        match storage {
+            Storage::IndexedDb(_, database) => {
+                let parts = parts.map(|(shell, Batch { puts, erased, .. })| StoreWrites {
+                    store: shell.name,
+                    key_name: KEY_PLACE.into(),
+                    puts: pack_all(shell.shape, &puts),
+                    erased,
+                });
+                let writing = database.persist(parts.collect());
+                spawn_local(async move { happened(Input::Persisted(id, writing.await)) });
+            }
+            // It is one store's own.
+            Storage::Custom(keeper) => parts.for_each(|(shell, Batch { puts, erased, items, .. })| {
+                let records = records_of(shell.shape, &pack_all(shell.shape, &puts));
+                keeper.write(id.0, &records, &erased.into_iter().collect(), &items);
+            }),
+        }
     }
 
     fn send(&self, id: CommandId, store: StoreId, request: &Request<JsRow>) {
-        let Some(shell) = self.shell(store) else { return };
+        let Some((shell, link)) = self.linked(store) else { return };
         let key = request.key.as_ref();
-        let (action, body) = match request.action {
-            Action::Create => (WireAction::Create, request.row.payload(key, request.fields)),
-            Action::Update => (WireAction::Update, request.row.payload(key, request.fields)),
-            Action::Delete => (WireAction::Delete, JsValue::UNDEFINED),
+        let payload = match request.action {
+            Action::Create | Action::Update => request.row.payload(key, request.fields),
+            Action::Delete => JsValue::UNDEFINED,
         };
-        let idempotency_key = Some(request.idempotency_key.text());
-        let wire = WireRequest { action, id: key.map(|key| key.text().to_owned()), body, idempotency_key };
-        let answering = self.ask(&shell, wire);
-        spawn_local(async move {
-            let answer = map_answer(answering.await, |body| shell.shape.take_remote(&body));
-            happened(Input::Answered(id, answer));
-        });
+        let there = key.map_or(JsValue::UNDEFINED, |key| shell.shape.key_value(key));
+        let here = self.read(|engine| engine.storage_key(request.item).map(storage_key));
+        let here = here.ok().flatten().unwrap_or_default();
+        let (action, name) = (request.action.name(), request.idempotency_key.text());
+        link.push(id.0, store.0, action, &payload, &there, request.item.0, &here, &name);
     }
 
-    fn fetch(&self, id: CommandId, store: StoreId, key: Option<Key>) {
-        let Some(shell) = self.shell(store) else { return };
-        let action = if key.is_some() { WireAction::FetchOne } else { WireAction::FetchAll };
-        let wire = WireRequest {
-            action,
-            id: key.as_ref().map(|key| key.text().to_owned()),
-            body: JsValue::UNDEFINED,
-            idempotency_key: None,
-        };
-        let answering = self.ask(&shell, wire);
-        spawn_local(async move {
-            let answer = answering.await;
-            let Some(key) = key else {
-                return happened(Input::Fetched(id, map_answer(answer, |body| shell.shape.take_all(&body))));
-            };
-            let answer = map_answer(answer, |body| {
-                let told: RemoteRow<JsRow> = shell.shape.take_remote(&body)?;
-                Some(RemoteRow { key: Some(key), ..told })
-            });
-            happened(Input::FetchedOne(id, answer));
-        });
-    }
-
-    /// Sends at once; a store whose transporter is gone gets the answer of a server that is.
-    fn ask(&self, shell: &StoreShell, wire: WireRequest) -> impl Future<Output = Answer<JsValue>> + 'static + use<> {
-        let answering = shell.http.as_ref().map(|http| http.send(wire));
-        async move {
-            match answering {
-                Some(answering) => answering.await,
-                None => Answer::Unreachable { message: "no transporter".into() },
-            }
+    fn fetch_all(&self, id: CommandId, store: StoreId, reading: Reading) {
+        if let Some((_, link)) = self.linked(store) {
+            link.fetch_all(id.0, store.0, reading.own.map(|token| token.0), reading.initial);
         }
     }
+
+    fn fetch_one(&self, id: CommandId, store: StoreId, item: ItemId, key: &Key) {
+        if let Some((shell, link)) = self.linked(store) {
+            link.fetch_one(id.0, store.0, &shell.shape.key_value(key), item.0);
+        }
+    }
+
+    /// A link answered what it was asked.
+    pub fn answered(&self, asked: Asked, id: CommandId, store: StoreId, facts: &Array) {
+        let Some(StoreShell { shape, .. }) = self.shell(store) else { return };
+        let one = || map_answer(answer(facts), |body| shape.take_remote(&body));
+        happened(match asked {
+            Asked::Edit => Input::Answered(id, one()),
+            Asked::One => Input::FetchedOne(id, one()),
+            Asked::All => {
+                let (complete, deleted) = completeness(facts);
+                Input::Fetched(id, map_answer(answer(facts), |body| shape.take_all(&body, complete, &deleted)))
+            }
+        });
+    }
+
+    /// Only a store with a transporter is asked to send.
+    fn linked(&self, store: StoreId) -> Option<(StoreShell, Link)> {
+        let shell = self.shell(store)?;
+        let link = shell.link.clone()?;
+        Some((shell, link))
+    }
+}
+
+/// What is to be written for one store; `items` are those of the puts and then those of the erased.
+struct Batch {
+    store: StoreId,
+    puts: Vec<Record<JsRow>>,
+    erased: Vec<JsValue>,
+    items: Vec<u32>,
 }
 
 /// The same answer with its JSON read; JSON of another form counts as no body.
@@ -401,7 +471,7 @@ fn map_answer<T>(answer: Answer<JsValue>, read: impl FnOnce(JsValue) -> Option<T
         Answer::Unreachable { message } => Answer::Unreachable { message },
         Answer::TimedOut => Answer::TimedOut,
         Answer::Cut => Answer::Cut,
-        Answer::Response(Response { status, body, text, retry_after, location, version }) => {
+        Answer::Response(Response { status, body, text, retry_after, location, version, said }) => {
             let body = match body {
                 Body::Json(json) => read(json).map_or(Body::Empty, Body::Json),
                 Body::Empty => Body::Empty,
@@ -409,7 +479,7 @@ fn map_answer<T>(answer: Answer<JsValue>, read: impl FnOnce(JsValue) -> Option<T
                 Body::Foreign => Body::Foreign,
                 Body::TooLarge => Body::TooLarge,
             };
-            Answer::Response(Response { status, body, text, retry_after, location, version })
+            Answer::Response(Response { status, body, text, retry_after, location, version, said })
         }
     }
 }

@@ -48,6 +48,10 @@ extern "C" {
     ) -> JsValue;
     #[wasm_bindgen(js_name = packAll)]
     fn pack_all_js(shape: &JsValue, rows: &[u32], texts: &str, numbers: &[f64]) -> Array;
+    #[wasm_bindgen(js_name = recordsOf)]
+    fn records_of_js(shape: &JsValue, rows: &Array) -> Array;
+    #[wasm_bindgen(js_name = storedOf)]
+    fn stored_of_js(shape: &JsValue, records: &JsValue) -> Array;
     #[wasm_bindgen(js_name = setSync)]
     fn set_sync(records: &Array, at: u32, sync: &JsValue);
     #[wasm_bindgen(catch, js_name = unpackAll)]
@@ -103,6 +107,16 @@ pub fn pack_all(shape: Shape, records: &[Record<JsRow>]) -> Array {
         set_sync(&packed, u32::try_from(at).unwrap_or(u32::MAX), &sync_object(shape, sync));
     }
     packed
+}
+
+/// Rows to be stored as the records of a storage written in page script.
+pub fn records_of(shape: Shape, rows: &Array) -> Array {
+    records_of_js(shape.js(), rows)
+}
+
+/// The records of a storage written in page script as stored rows.
+pub fn stored_of(shape: Shape, records: &JsValue) -> Array {
+    stored_of_js(shape.js(), records)
 }
 
 /// Marks a new item among the numbers of `packAll`.

@@ -209,9 +209,11 @@ function fits(definition, value) {
       if (typeof value !== "object" || Array.isArray(value) || definition.refersWithin) return false;
       const { properties } = definition;
       if (!properties?.length) return true;
+      // Found by its name once for all rows: a definition is asked for each value of an answer.
+      definition.byName ??= new Map(properties.map((property) => [property.name, property]));
       for (const name in value) {
-        const property = properties.find((known) => known.name === name);
-        if (!property || !fits(property, value[name])) return false;
+        const property = definition.byName.get(name);
+        if (property === undefined || !fits(property, value[name])) return false;
       }
       return true;
     }
@@ -231,8 +233,8 @@ function checkObject(definition, value, path, foreign) {
   if (!definition.properties?.length) return foreign ? value : copy(value, path, 0);
   const plain = {};
   for (const property of definition.properties) {
-    const given = valueAt(value, foreign ? property.sent : property.name);
-    if (given !== ABSENT) plain[property.name] = check(property, given, `${path}.${property.name}`, foreign);
+    const inner = foreign ? given(property, value) : valueAt(value, property.name, false);
+    if (inner !== undefined) plain[property.name] = check(property, inner, `${path}.${property.name}`, foreign);
   }
   return plain;
 }
@@ -281,26 +283,27 @@ function columnsOf(names, kinds, referring) {
   return [...kinds.map((definition) => definition.stored ?? definition.name), ...direct.map(({ sent }) => sent)];
 }
 
-const ABSENT = Symbol("absent");
-
-/** What an object has under a name, which may be a path. */
-function valueAt(object, name) {
-  if (Object.hasOwn(object, name)) return object[name];
-  const dot = name.indexOf(".");
-  if (dot < 0) return ABSENT;
-  const [head, rest] = [name.slice(0, dot), name.slice(dot + 1)];
-  return Object.hasOwn(object, head) && isPlain(object[head]) ? valueAt(object[head], rest) : ABSENT;
+/** What an object has of its own under a name, or, for `path`, at the end of one. */
+function valueAt(object, name, path) {
+  const value = object[name];
+  if (value !== undefined && Object.hasOwn(object, name)) return value;
+  const dot = path ? name.indexOf(".") : -1;
+  if (dot < 0) return undefined;
+  const inner = valueAt(object, name.slice(0, dot), false);
+  return isPlain(inner) ? valueAt(inner, name.slice(dot + 1), true) : undefined;
 }
 
-/** What is on the way may be the row's own value, so it is copied. */
-function putAt(object, name, value) {
-  const dot = name.indexOf(".");
+/** What a server's object has for a property: the keys of references may lie deeper. */
+const given = (definition, object) => valueAt(object, definition.sent, definition.stored !== undefined);
+
+/** Puts what is sent of a property where `given` finds it. What is on the way may be the row's own value, so it is copied. */
+function give(definition, object, value, name = definition.sent) {
+  const dot = definition.stored === undefined ? -1 : name.indexOf(".");
   if (dot < 0) return put(object, name, value);
-  const head = name.slice(0, dot);
-  const inner = valueAt(object, head);
+  const inner = valueAt(object, name.slice(0, dot), false);
   const copied = isPlain(inner) ? { ...inner } : {};
-  putAt(copied, name.slice(dot + 1), value);
-  return put(object, head, copied);
+  give(definition, copied, value, name.slice(dot + 1));
+  return put(object, name.slice(0, dot), copied);
 }
 
 function checkReference(definition, value, path, foreign) {
@@ -333,9 +336,10 @@ function keysIn(definition, value, side) {
   const object = {};
   for (const property of definition.properties) {
     const inner = value[property.name];
-    const set = (name, keys) => keys !== undefined && putAt(object, name, keys);
-    if (side === "sent") set(property.sent, keysIn(property, inner, side));
-    else {
+    if (side === "sent") {
+      const keys = keysIn(property, inner, side);
+      if (keys !== undefined) give(property, object, keys);
+    } else {
       object[property.stored ?? property.name] = keysIn(property, inner, "stored");
       if (property.stored !== undefined) object[property.sent] = keysIn(property, inner, "remote");
     }
@@ -495,8 +499,8 @@ export function takeForeign(shape, values) {
   const words = shape.words.fill(0);
   for (let place = 0; place < shape.names.length; place++) {
     const name = shape.names[place];
-    const value = valueAt(values, shape.kinds[place].sent);
-    if (value === ABSENT) continue;
+    const value = given(shape.kinds[place], values);
+    if (value === undefined) continue;
     try {
       row[FIRST + place] = check(shape.kinds[place], value, name, true);
       words[place >> 5] |= 1 << (place & 31);
@@ -536,8 +540,8 @@ export function takeAll(shape, list) {
     try {
       for (let place = 0; place < shape.names.length; place++) {
         const definition = shape.kinds[place];
-        const value = valueAt(values, definition.sent);
-        if (value === ABSENT) continue;
+        const value = given(definition, values);
+        if (value === undefined) continue;
         row[FIRST + place] = fits(definition, value) ? value : check(definition, value, definition.name, true);
         words[base + (place >> 5)] |= 1 << (place & 31);
       }
@@ -557,9 +561,11 @@ export function takeAll(shape, list) {
 /** A key in the form that `Key` reads. */
 export const takeKey = keyText;
 
-export function setRemoteKey(shape, number, text, numeric) {
-  held[number][REMOTE_KEY] = numeric || shape.numeric ? Number(text) : text;
-}
+export const keyValue = (shape, text, numeric) => (numeric || shape.numeric ? Number(text) : text);
+
+export const setRemoteKey = (shape, number, text, numeric) => {
+  held[number][REMOTE_KEY] = keyValue(shape, text, numeric);
+};
 
 function each(words, visit) {
   for (let at = 0; at < 4; at++)
@@ -626,9 +632,9 @@ export function payload(shape, number, text, numeric, a, b, c, d) {
     if (place >= shape.names.length) return;
     const definition = shape.kinds[place];
     const value = definition.refersWithin ? keysIn(definition, row[FIRST + place], "sent") : row[FIRST + place];
-    if (value !== undefined) putAt(body, definition.sent, value);
+    if (value !== undefined) give(definition, body, value);
   });
-  if (text !== undefined) body[shape.key] = numeric || shape.numeric ? Number(text) : text;
+  if (text !== undefined) body[shape.key] = keyValue(shape, text, numeric);
   return body;
 }
 
@@ -691,6 +697,42 @@ const NEW = 2;
 export const setSync = (rows, at, sync) => {
   rows[at][SYNC] = sync;
 };
+
+/** Stored rows as records: the values by their names, the keys, and what is to be said to the server, if anything is. */
+export const recordsOf = (shape, rows) =>
+  rows.map((row) => {
+    const record = {};
+    row[COLUMNS].forEach((name, at) => {
+      if (row[FIRST + at] !== undefined) put(record, name, row[FIRST + at]);
+    });
+    record[shape.storageKey] = row[STORAGE_KEY];
+    if (row[REMOTE_KEY] !== undefined) record[shape.key] = row[REMOTE_KEY];
+    if (row[SYNC] !== undefined) record._sync = row[SYNC];
+    return record;
+  });
+
+/** Records as stored rows. One that makes no sense is none. */
+export const storedOf = (shape, records) =>
+  Array.from(Array.isArray(records) ? records : [undefined], (record) => {
+    if (!isPlain(record)) return undefined;
+    const row = blankRow(shape);
+    row[STORAGE_KEY] = record[shape.storageKey];
+    row[REMOTE_KEY] = record[shape.key];
+    row[SYNC] = record._sync;
+    try {
+      shape.columns.forEach((name, place) => {
+        const definition = shape.kinds[place];
+        const value = record[name];
+        // What `unpackAll` makes references of is left as it is; behind the fields are the server's keys.
+        const plain = definition !== undefined && !definition.refersWithin;
+        row[FIRST + place] = plain ? check(definition, value, name, true) : value;
+      });
+      row[COLUMNS] = shape.columns;
+    } catch {
+      return undefined;
+    }
+    return row;
+  });
 
 /** A stored object as a row. */
 export function unpackRow(shape, object) {

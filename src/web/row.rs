@@ -56,6 +56,8 @@ extern "C" {
     fn take_all_js(shape: &JsValue, list: &JsValue) -> Result<TakenAll, JsValue>;
     #[wasm_bindgen(js_name = takeKey)]
     fn take_key_js(key: &JsValue) -> String;
+    #[wasm_bindgen(js_name = keyValue)]
+    fn key_value_js(shape: &JsValue, text: &str, numeric: bool) -> JsValue;
     #[wasm_bindgen(js_name = setRemoteKey)]
     fn set_remote_key(shape: &JsValue, row: u32, text: &str, numeric: bool);
     #[wasm_bindgen(js_name = merge)]
@@ -192,7 +194,7 @@ impl Shape {
     }
 
     /// A server's array as rows; nothing if it is none.
-    pub fn take_all(&self, list: &JsValue) -> Option<Rows<JsRow>> {
+    pub fn take_all(&self, list: &JsValue, complete: bool, deleted: &Array) -> Option<Rows<JsRow>> {
         if !Array::is_array(list) {
             return None;
         }
@@ -206,7 +208,8 @@ impl Shape {
         });
         let rows = self.rows(taken.first(), taken.count()).zip(keys.split('\0')).enumerate();
         let told = rows.map(|(at, (row, key))| RemoteRow { row, present: words(&present, at * 4), key: key_of(key) });
-        Some(Rows { rows: told.collect(), complete: true, problem })
+        let deleted = deleted.iter().filter_map(|key| key_of(&take_key_js(&key))).collect();
+        Some(Rows { rows: told.collect(), complete, deleted, problem })
     }
 
     /// Handles to as many arrays, whose numbers follow each other.
@@ -221,6 +224,11 @@ impl Shape {
     /// `E_UNSAFE_ID`.
     pub fn key(&self, key: &JsValue) -> Result<Key, Fault> {
         read_key(&take_key_js(key))
+    }
+
+    /// A server's key as the server wrote it.
+    pub fn key_value(&self, key: &Key) -> JsValue {
+        key_value_js(self.js, key.text(), key.numeric)
     }
 
     /// The field set that `row.js` left behind.

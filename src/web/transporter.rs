@@ -1,2 +1,3 @@
 //! The ends that lead to a server.
+pub mod custom;
 pub mod http;

@@ -7,6 +7,7 @@
 mod lifecycle;
 mod outcomes;
 mod page;
+mod reads;
 mod relations;
 mod relations_at_random;
 mod row;

@@ -9,7 +9,7 @@ use concordia::engine::{
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
     input::{Input, Record, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
-    output::{Command, Made, Output, Request, Write},
+    output::{Command, Made, Output, Reading, Request, Write},
     row::{FieldSet, Reference, RemoteRow, Row},
     time::Millis,
 };
@@ -48,6 +48,8 @@ pub struct Page {
     /// Whether batches wait for `commit`.
     pub slow_disk: bool,
     pub wake_at: Option<Millis>,
+    /// How the collection was asked for, each time.
+    pub readings: Vec<Reading>,
     /// Everything that the engine has said.
     pub said: Vec<String>,
     /// Those of the first store.
@@ -97,6 +99,7 @@ impl Page {
             disk,
             slow_disk: false,
             wake_at: None,
+            readings: Vec::new(),
             said: Vec::new(),
             options: options.clone(),
             settled: BTreeMap::new(),
@@ -201,7 +204,13 @@ impl Page {
 
     pub fn fetch(&mut self) -> Token {
         let store = self.store;
-        self.asks(|token| Input::Fetch(store, token))
+        self.asks(|token| Input::Fetch { store, token, own: false })
+    }
+
+    /// A read in a way of its own.
+    pub fn fetch_own(&mut self) -> Token {
+        let store = self.store;
+        self.asks(|token| Input::Fetch { store, token, own: true })
     }
 
     pub fn flush(&mut self) -> Token {
@@ -278,8 +287,11 @@ impl Page {
                 Command::Send(command, store, request) => {
                     (command, store, Asked::Write(Request { row: request.row.deep(), ..request }))
                 }
-                Command::FetchAll(command, store) => (command, store, Asked::All),
-                Command::FetchOne(command, store, key) => (command, store, Asked::One(key)),
+                Command::FetchAll(command, store, reading) => {
+                    self.readings.push(reading);
+                    (command, store, Asked::All)
+                }
+                Command::FetchOne(command, store, _, key) => (command, store, Asked::One(key)),
             };
             self.requests += 1;
             self.network.push(Leaving { command, store, what });
@@ -299,10 +311,10 @@ impl Page {
         while let Some((command, writes)) = self.batches.pop_front() {
             for write in writes {
                 match write {
-                    Write::Put(store, record) => {
+                    Write::Put(store, _, record) => {
                         self.disk.insert((store.0, record.storage_key.clone()), record);
                     }
-                    Write::Erase(store, key) => {
+                    Write::Erase(store, _, key) => {
                         self.disk.remove(&(store.0, key));
                     }
                 }
@@ -351,7 +363,7 @@ impl Page {
     /// The read of the collection is answered with everything there is.
     pub fn answer_all(&mut self, rows: &[(&str, &[(usize, i64)])]) {
         let rows = rows.iter().map(|(key, values)| remote(key, values)).collect();
-        self.answer_read(json(200, Rows { rows, complete: true, problem: None }));
+        self.answer_read(json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None }));
     }
 
     pub fn answer_read(&mut self, answer: Answer<Rows<MapRow>>) {
@@ -422,7 +434,15 @@ impl Failure {
 }
 
 pub fn body<B>(status: u16, body: Body<B>) -> Answer<B> {
-    Answer::Response(Response { status, body, text: None, retry_after: None, location: None, version: None })
+    Answer::Response(Response {
+        status,
+        body,
+        text: None,
+        retry_after: None,
+        location: None,
+        version: None,
+        said: None,
+    })
 }
 
 pub fn json<B>(status: u16, value: B) -> Answer<B> {
@@ -441,8 +461,8 @@ pub fn remote(key: &str, values: &[(usize, i64)]) -> RemoteRow<MapRow> {
 
 fn deep(write: &Write<MapRow>) -> Write<MapRow> {
     match write {
-        Write::Put(store, record) => Write::Put(*store, deep_record(record)),
-        Write::Erase(store, key) => Write::Erase(*store, key.clone()),
+        Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
+        Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
     }
 }
 

@@ -122,7 +122,7 @@ fn row_with(key: &str, references: &[Reference]) -> RemoteRow<MapRow> {
 }
 
 fn answer_rows(page: &mut Page, store: StoreId, rows: Vec<RemoteRow<MapRow>>) {
-    with(page, store).answer_read(json(200, Rows { rows, complete: true, problem: None }));
+    with(page, store).answer_read(json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None }));
 }
 
 /// The item that the first item of `store` refers to.

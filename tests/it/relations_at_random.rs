@@ -136,7 +136,10 @@ impl Server {
             Asked::All => {
                 let keys = self.rows.keys().filter(|(of, _)| *of == leaving.store);
                 let rows = keys.filter_map(|(_, key)| self.row(leaving.store, key)).collect();
-                page.does(Input::Fetched(command, json(200, Rows { rows, complete: true, problem: None })));
+                page.does(Input::Fetched(
+                    command,
+                    json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None }),
+                ));
             }
             Asked::One(key) => {
                 let told = self.row(leaving.store, key.text());

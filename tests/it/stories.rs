@@ -3,8 +3,10 @@
 use concordia::engine::{
     Connection,
     error::{Code, StorageFailure},
+    id::ItemId,
     input::{Input, Rows, Source, StoreOptions},
     lifecycle::Action,
+    row::FieldSet,
     time::Millis,
 };
 
@@ -412,7 +414,7 @@ fn an_empty_answer_removes_only_settled_items_and_only_if_it_is_complete() {
     page.update(edited, &[(0, 2)]);
     let created = page.create(&[(0, 3)]);
     page.fetch();
-    page.answer_read(json(200, Rows { rows: Vec::new(), complete: false, problem: None }));
+    page.answer_read(json(200, Rows { rows: Vec::new(), complete: false, deleted: Vec::new(), problem: None }));
     assert_eq!(page.items(), [settled, edited, created]);
     page.fetch();
     page.answer_all(&[]);
@@ -731,4 +733,17 @@ fn the_same_seed_and_the_same_inputs_give_the_same_outputs() {
         page.said
     };
     assert_eq!(story(), story());
+}
+
+#[test]
+fn edits_of_one_turn_leave_in_the_order_in_which_they_were_made() {
+    let mut page = Page::open();
+    let (older, newer) = (page.settled_item("a", &[(0, 1)]), page.settled_item("b", &[(0, 1)]));
+    for item in [newer, older] {
+        let (row, fields) = (MapRow::of(&[(0, 2)]), FieldSet::one(0));
+        page.does(Input::Update { item, row, fields, source: Source::State });
+    }
+    page.end_turn();
+    let order: Vec<ItemId> = page.writes().iter().map(|request| request.item).collect();
+    assert_eq!(order, [newer, older]);
 }

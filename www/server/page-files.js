@@ -13,9 +13,9 @@ import express from "express";
 const PAGE = fileURLToPath(new URL("..", import.meta.url));
 const PACKAGE = fileURLToPath(new URL("../../pkg", import.meta.url));
 const PAGE_TYPES = new Set([".html", ".js", ".css", ".webmanifest", ".svg", ".png"]);
-const PACKAGE_TYPES = new Set([".js", ".wasm"]);
-const NOT_PAGE = new Set(["data", "server", "server.js", "sw.js"]);
-const NOT_PACKAGE = new Set(["node_modules"]);
+const NOT_PAGE = new Set(["data", "examples", "server", "server.js", "sw.js"]);
+/** What a page loads of the package; the rest of the folder is what that is made of. */
+const PACKAGE_FILES = ["index.js", "wasm/concordia_bg.wasm"];
 const POLICY =
   "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
 
@@ -53,7 +53,7 @@ function shell() {
 function shellFiles() {
   return [
     ...listFiles(PAGE, "/", PAGE_TYPES, NOT_PAGE),
-    ...listFiles(PACKAGE, "/concordia/", PACKAGE_TYPES, NOT_PACKAGE),
+    ...PACKAGE_FILES.map((path) => ({ root: PACKAGE, name: join(PACKAGE, path), path: `/concordia/${path}` })),
   ];
 }
 

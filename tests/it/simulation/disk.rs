@@ -25,8 +25,8 @@ pub struct Disk {
 impl Disk {
     pub fn issue(&mut self, command: CommandId, writes: &[Write<MapRow>]) {
         let copy = |write: &Write<MapRow>| match write {
-            Write::Put(store, record) => Write::Put(*store, deep_record(record)),
-            Write::Erase(store, key) => Write::Erase(*store, key.clone()),
+            Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
+            Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
         };
         self.issued.push_back((command, writes.iter().map(copy).collect()));
     }
@@ -78,10 +78,10 @@ impl Disk {
     fn apply(&mut self, writes: Vec<Write<MapRow>>) {
         for write in writes {
             match write {
-                Write::Put(store, record) => {
+                Write::Put(store, _, record) => {
                     self.records.insert((store.0, record.storage_key.clone()), record);
                 }
-                Write::Erase(store, key) => {
+                Write::Erase(store, _, key) => {
                     self.records.remove(&(store.0, key));
                 }
             }

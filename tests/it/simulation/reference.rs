@@ -433,7 +433,7 @@ impl Reference {
             (attempt.edit.key == request.idempotency_key).then_some((record, attempt))
         });
         let Some((record, attempt)) = stored else {
-            return broken("write-ahead", format!("{request:?} is not stored: {:?}", disk.get(store, &thing)));
+            return broken("write-ahead", format!("{request:?} is not stored: {:?}", disk.get(store, thing)));
         };
         let stored = attempt.frozen.as_ref().unwrap_or(&record.row).fields();
         let sent = request.row.fields();

@@ -256,8 +256,8 @@ impl World {
                 Command::Load(store) => self.loads.push((store, self.disk.load(store))),
                 Command::Persist(command, _, writes) => self.disk.issue(command, &writes),
                 Command::Send(command, store, request) => self.send(command, store, &request)?,
-                Command::FetchAll(command, store) => self.put_on_wire(command, store, Ask::All)?,
-                Command::FetchOne(command, store, key) => self.put_on_wire(command, store, Ask::One(key))?,
+                Command::FetchAll(command, store, _) => self.put_on_wire(command, store, Ask::All)?,
+                Command::FetchOne(command, store, _, key) => self.put_on_wire(command, store, Ask::One(key))?,
             }
         }
         for (token, result) in output.settled {
@@ -386,7 +386,7 @@ impl World {
         match self.dice.below(10) {
             0..4 => {
                 let token = self.token(Promise::Other);
-                self.input(Input::Fetch(store, token))
+                self.input(Input::Fetch { store, token, own: false })
             }
             4..6 => {
                 let token = self.token(Promise::Other);
@@ -677,8 +677,15 @@ impl World {
 
     /// What may go wrong, and whether the request arrives all the same.
     fn fault<B>(&mut self) -> (Answer<B>, bool) {
-        let response =
-            |status, body| Response { status, body, text: None, retry_after: None, location: None, version: None };
+        let response = |status, body| Response {
+            status,
+            body,
+            text: None,
+            retry_after: None,
+            location: None,
+            version: None,
+            said: None,
+        };
         let arrives = self.dice.percent(50);
         let answer = match self.dice.below(13) {
             0..3 => Answer::Unreachable { message: "test".into() },
@@ -712,11 +719,12 @@ impl World {
         }
         Answer::Response(Response {
             status: 200,
-            body: Body::Json(Rows { rows, complete, problem: None }),
+            body: Body::Json(Rows { rows, complete, deleted: Vec::new(), problem: None }),
             text: None,
             retry_after: None,
             location: None,
             version: None,
+            said: None,
         })
     }
 
@@ -726,7 +734,15 @@ impl World {
         }
         let row = self.server.find(store.0, key).map(|place| &self.server.rows[place]).filter(|row| row.is_alive);
         let (status, body) = row.map_or((404, Body::Empty), |row| (200, Body::Json(remote_row(row))));
-        Answer::Response(Response { status, body, text: None, retry_after: None, location: None, version: None })
+        Answer::Response(Response {
+            status,
+            body,
+            text: None,
+            retry_after: None,
+            location: None,
+            version: None,
+            said: None,
+        })
     }
 }
 
@@ -751,7 +767,15 @@ fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
         (Some((key, _)), 1) => (Body::Empty, Some(format!("https://api.example/rows/{}", key.text()))),
         (Some(_) | None, _) => (Body::Empty, None),
     };
-    Answer::Response(Response { status: said.status, body, text: None, retry_after: None, location, version: None })
+    Answer::Response(Response {
+        status: said.status,
+        body,
+        text: None,
+        retry_after: None,
+        location,
+        version: None,
+        said: None,
+    })
 }
 
 // The end.
@@ -772,7 +796,7 @@ impl World {
         self.drain()?;
         for store in self.stores.clone() {
             let token = self.token(Promise::Other);
-            self.input(Input::Fetch(store, token))?;
+            self.input(Input::Fetch { store, token, own: false })?;
         }
         self.drain()?;
         if let Some((token, promise)) = self.promises.first_key_value() {

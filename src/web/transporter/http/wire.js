@@ -208,8 +208,9 @@ const TEXT_CAP = 64 << 10;
 const [UNREACHABLE, TIMED_OUT, CUT, ANSWERED] = [0, 1, 2, 3];
 const [EMPTY, JSON_VALUE, MALFORMED, FOREIGN, TOO_LARGE] = [0, 1, 2, 3, 4];
 
-/** What a request says: `[address, method, headers, body]`, or why it cannot be written. */
-export function compose(options, action, id, body, key) {
+/** What a request says, for middleware and subclasses to change: `{method, url, headers, body}`, the headers a plain object,
+ *  the body what will be sent as JSON. Text instead: why it cannot be said. */
+export function prepare(options, action, id, body, key) {
   const { method, template } = options.routes[action];
   let encoded = "";
   if (hasId(template)) {
@@ -217,20 +218,30 @@ export function compose(options, action, id, body, key) {
     if (!isSafeId(id)) return "the item's key cannot be put into a path";
     encoded = percentEncode(id);
   }
+  const headers = { Accept: "application/json", ...(body !== undefined && { "Content-Type": "application/json" }) };
+  for (const [name, value] of options.headers) headers[name] = value;
+  if (options.idempotencyKey && key !== undefined && isValue(key)) headers[options.idempotencyKey] = key;
+  return { method, url: fill(template, options.basePath, encoded), headers, body };
+}
+
+/** The same as `[address, method, headers, body]`, ready to be sent, or why it cannot be. */
+export function compose(options, { method, url, headers, body }) {
+  if (parse(url)?.origin !== options.origin) return "its address leads to another server than `baseUrl`";
   try {
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    const headers = new Headers({ Accept: "application/json" });
-    if (text !== undefined) headers.set("Content-Type", "application/json");
-    for (const [name, value] of options.headers) headers.set(name, value);
-    if (options.idempotencyKey && key !== undefined && isValue(key)) headers.set(options.idempotencyKey, key);
-    return [fill(template, options.basePath, encoded), method, headers, text];
+    const lines = new Headers();
+    // Set, not added: whoever spells a name in another way means the same header.
+    for (const [name, value] of Object.entries(headers ?? {})) lines.set(name, value);
+    return [url, method, lines, body === undefined ? undefined : JSON.stringify(body)];
   } catch (error) {
     return words(error);
   }
 }
 
+/** The answer of a server that cannot process a request, for one that is not sent. */
+export const unsendable = (reason) => [ANSWERED, 422, EMPTY, undefined, `the request was not sent: ${reason}`];
+
 /** Sends it, at the latest until the timeout: `[ending, message]` or `[ending, status, body's kind, JSON, text,
- *  Retry-After, Location, ETag]`. `all`: a fetch of the whole collection; `reading`: a fetch of any kind. */
+ *  Retry-After, Location, ETag, Response]`. `all`: a fetch of the whole collection; `reading`: a fetch of any kind. */
 export async function exchange(built, options, reading, all) {
   let timer;
   try {
@@ -276,7 +287,7 @@ async function ask(request, options, all) {
   }
   const header = (name) => headers.get(name) ?? undefined;
   const wait = inSeconds(header("Retry-After"));
-  return [ANSWERED, status, kind, json, text, wait, header("Location"), header("ETag")];
+  return [ANSWERED, status, kind, json, text, wait, header("Location"), header("ETag"), response];
 }
 
 /** A `Retry-After` (RFC 9110 §10.2.3) in whole seconds: it may be a date in one of the three forms of §5.6.7, the last of

@@ -1,0 +1,82 @@
+//! The way to a server through page script: what `pkg/link.js` makes of a transporter, whichever it is.
+//!
+//! Owns the names by which script is asked, and the places at which the facts of an answer stand. Script answers by calling
+//! `answered`, once for each thing that it was asked. Decides nothing about an answer: `engine::outcome` does.
+
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+
+use crate::engine::outcome::{Answer, Body, Response, Said};
+
+#[wasm_bindgen]
+extern "C" {
+    /// One store's transporter. Its methods never throw.
+    #[derive(Clone)]
+    pub type Link;
+    /// Which requests share lanes and troubles: for HTTP `scheme://host:port`.
+    #[wasm_bindgen(method, getter, structural)]
+    pub fn origin(this: &Link) -> String;
+    /// Whether an update sends only the edited fields.
+    #[wasm_bindgen(method, getter, structural)]
+    pub fn patches(this: &Link) -> bool;
+    /// Sends an edit.
+    #[wasm_bindgen(method, structural)]
+    #[allow(clippy::too_many_arguments)]
+    pub fn push(
+        this: &Link,
+        command: u32,
+        store: u16,
+        action: &str,
+        payload: &JsValue,
+        id: &JsValue,
+        item: u32,
+        storage_key: &JsValue,
+        key: &str,
+    );
+    /// Reads the collection; `own`: in the way that the app gave with this promise.
+    #[wasm_bindgen(method, structural, js_name = fetchAll)]
+    pub fn fetch_all(this: &Link, command: u32, store: u16, own: Option<u32>, initial: bool);
+    /// Reads one item.
+    #[wasm_bindgen(method, structural, js_name = fetchOne)]
+    pub fn fetch_one(this: &Link, command: u32, store: u16, id: &JsValue, item: u32);
+}
+
+/// What was asked of a link.
+#[wasm_bindgen]
+#[derive(Clone, Copy)]
+pub enum Asked {
+    /// To send an edit.
+    Edit,
+    /// To read the collection.
+    All,
+    /// To read one item.
+    One,
+}
+
+/// Whether the rows of a read are everything there is, and the keys of rows that were deleted.
+pub fn completeness(facts: &Array) -> (bool, Array) {
+    (facts.get(9).is_truthy(), facts.get(10).dyn_into().unwrap_or_default())
+}
+
+/// The facts that `wire.js` and `link.js` found, under their names.
+#[must_use]
+pub fn answer(facts: &Array) -> Answer<JsValue> {
+    let text = |at| facts.get(at).as_string();
+    let number = |at| facts.get(at).as_f64().map(|number| number as u16);
+    match number(0) {
+        Some(1) => return Answer::TimedOut,
+        Some(2) => return Answer::Cut,
+        Some(3) => {}
+        _ => return Answer::Unreachable { message: text(1).unwrap_or_default() },
+    }
+    let body = match number(2) {
+        Some(0) => Body::Empty,
+        Some(1) => Body::Json(facts.get(3)),
+        Some(2) => Body::Malformed,
+        Some(3) => Body::Foreign,
+        _ => Body::TooLarge,
+    };
+    let (status, retry_after, location, version) = (number(1).unwrap_or_default(), text(5), text(6), text(7));
+    let said = text(11).map(|message| Said { message, status: number(12) });
+    Answer::Response(Response { status, body, text: text(4), retry_after, location, version, said })
+}

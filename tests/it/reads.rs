@@ -1,0 +1,99 @@
+//! Reads of the collection that are made in more than one way, and what a server tells without being asked.
+
+use concordia::engine::{
+    error::Code,
+    id::Key,
+    input::{Input, Rows},
+    output::Reading,
+};
+
+use crate::page::{Page, json, options, remote};
+use crate::row::MapRow;
+
+fn told(keys: &[(&str, i64)], deleted: &[&str]) -> Rows<MapRow> {
+    Rows {
+        rows: keys.iter().map(|(key, value)| remote(key, &[(0, *value)])).collect(),
+        complete: false,
+        deleted: deleted.iter().map(|key| Key::new(key, false)).collect(),
+        problem: None,
+    }
+}
+
+#[test]
+fn only_the_first_read_of_an_empty_store_is_an_initial_one() {
+    let mut page = Page::start(options());
+    page.answer_all(&[("a", &[(0, 1)])]);
+    page.fetch();
+    page.answer_all(&[("a", &[(0, 1)])]);
+    let mut page = page.restart();
+    page.answer_all(&[("a", &[(0, 1)])]);
+    let usual = Reading { own: None, initial: false };
+    assert_eq!(page.readings, [usual], "after a restart there are rows");
+    let mut fresh = Page::start(options());
+    fresh.answer_all(&[]);
+    fresh.fetch();
+    assert_eq!(fresh.readings, [Reading { initial: true, ..usual }, usual]);
+}
+
+#[test]
+fn a_read_in_a_way_of_its_own_serves_nobody_else_and_is_served_by_no_other() {
+    let mut page = Page::open();
+    let (usual, first, second) = (page.fetch(), page.fetch_own(), page.fetch_own());
+    assert_eq!(page.readings.last().map(|reading| reading.own), Some(None));
+    page.answer_all(&[]);
+    assert_eq!((page.outcome(usual), page.outcome(first)), (Some(Ok(())), None));
+    assert_eq!(page.readings.last().and_then(|reading| reading.own), Some(first));
+    page.answer_all(&[]);
+    assert_eq!((page.outcome(first), page.outcome(second)), (Some(Ok(())), None));
+    assert_eq!(page.readings.last().and_then(|reading| reading.own), Some(second));
+    page.answer_all(&[]);
+    assert_eq!(page.outcome(second), Some(Ok(())));
+    assert!(page.network.is_empty());
+}
+
+#[test]
+fn keys_that_an_answer_says_were_deleted_take_their_items_along_but_no_edits() {
+    let mut page = Page::open();
+    let settled = page.settled_item("a", &[(0, 1)]);
+    let kept = page.settled_item("b", &[(0, 1)]);
+    let edited = page.settled_item("c", &[(0, 1)]);
+    page.update(edited, &[(0, 2)]);
+    page.fetch();
+    page.answer_read(json(200, told(&[], &["a", "c", "unknown"])));
+    assert_eq!(page.items(), [kept, edited]);
+    assert!(page.engine.row(settled).is_none());
+    assert_eq!(page.value(edited, 0), Some(2));
+}
+
+#[test]
+fn what_the_server_tells_unasked_is_merged_and_deletes_nothing_that_it_does_not_name() {
+    let mut page = Page::open();
+    let one = page.settled_item("a", &[(0, 1), (1, 1)]);
+    let other = page.settled_item("b", &[(0, 1)]);
+    page.does(Input::Heard(page.store, told(&[("a", 5), ("new", 7)], &["b"])));
+    assert_eq!(page.value(one, 0), Some(5));
+    assert!(page.engine.row(other).is_none());
+    let new = page.engine.find_by_remote_key(page.store, &Key::new("new", false)).expect("a new item");
+    assert_eq!(page.value(new, 0), Some(7));
+}
+
+#[test]
+fn what_the_server_tells_unasked_takes_no_edited_field_back() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1), (1, 1)]);
+    page.update(item, &[(1, 9)]);
+    page.does(Input::Heard(page.store, told(&[("a", 5)], &[])));
+    assert_eq!(page.value(item, 1), Some(9));
+    page.accept(item, "a");
+    assert_eq!(page.value(item, 1), Some(9));
+}
+
+#[test]
+fn an_edit_whose_item_the_server_says_is_deleted_is_kept_as_gone() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.does(Input::Pause(page.store));
+    page.update(item, &[(0, 2)]);
+    page.does(Input::Heard(page.store, told(&[], &["a"])));
+    assert_eq!(page.engine.parked(item).map(|fault| fault.code), Some(Code::GoneRemotely));
+}
