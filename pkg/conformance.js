@@ -239,9 +239,17 @@ class Subject {
 
   /** A store that is closed at the end of the case. */
   open(properties, ends, name = `conformance-${++stores}`) {
-    const store = new Store({ name, schema: new Schema({ properties }), ...ends });
-    this.#stores.push(store);
-    return store;
+    try {
+      this.#stores.push(new Store({ name, schema: new Schema({ properties }), ...ends }));
+    } catch (error) {
+      fail(
+        "a store can be made with it",
+        show(error),
+        "write the methods that are named, or look at the options",
+        error,
+      );
+    }
+    return this.#stores.at(-1);
   }
 
   /** Waits for a promise of a store or of one of its items. */
@@ -266,7 +274,7 @@ class Subject {
   }
 
   async close() {
-    for (const store of this.#stores) await store.close();
+    for (const store of this.#stores) await within(this.limit, "closing a store over it", () => store.close());
     await this.#made?.close?.();
   }
 }

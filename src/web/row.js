@@ -698,12 +698,13 @@ export const setSync = (rows, at, sync) => {
   rows[at][SYNC] = sync;
 };
 
-/** Stored rows as records: the values by their names, the keys, and what is to be said to the server, if anything is. */
+/** Stored rows as records: the values by the names of their columns, the keys, and what is to be said to the server, if
+ *  anything is. */
 export const recordsOf = (shape, rows) =>
   rows.map((row) => {
     const record = {};
-    row[COLUMNS].forEach((name, at) => {
-      if (row[FIRST + at] !== undefined) put(record, name, row[FIRST + at]);
+    row[COLUMNS].forEach((name, place) => {
+      if (row[FIRST + place] !== undefined) record[name] = row[FIRST + place];
     });
     record[shape.storageKey] = row[STORAGE_KEY];
     if (row[REMOTE_KEY] !== undefined) record[shape.key] = row[REMOTE_KEY];
@@ -711,28 +712,24 @@ export const recordsOf = (shape, rows) =>
     return record;
   });
 
-/** Records as stored rows. One that makes no sense is none. */
+/** A record as a stored row; none if it makes no sense. */
+function storedRow(shape, record) {
+  if (!isPlain(record)) return undefined;
+  try {
+    const values = shape.columns.map((name, place) => {
+      const definition = shape.kinds[place];
+      const isKeys = definition === undefined || definition.refersWithin;
+      return isKeys ? record[name] : check(definition, record[name], name, true);
+    });
+    return [record[shape.storageKey], record[shape.key], record._sync, shape.columns, ...values];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Records as stored rows. */
 export const storedOf = (shape, records) =>
-  Array.from(Array.isArray(records) ? records : [undefined], (record) => {
-    if (!isPlain(record)) return undefined;
-    const row = blankRow(shape);
-    row[STORAGE_KEY] = record[shape.storageKey];
-    row[REMOTE_KEY] = record[shape.key];
-    row[SYNC] = record._sync;
-    try {
-      shape.columns.forEach((name, place) => {
-        const definition = shape.kinds[place];
-        const value = record[name];
-        // What `unpackAll` makes references of is left as it is; behind the fields are the server's keys.
-        const plain = definition !== undefined && !definition.refersWithin;
-        row[FIRST + place] = plain ? check(definition, value, name, true) : value;
-      });
-      row[COLUMNS] = shape.columns;
-    } catch {
-      return undefined;
-    }
-    return row;
-  });
+  Array.from(Array.isArray(records) ? records : [undefined], (record) => storedRow(shape, record));
 
 /** A stored object as a row. */
 export function unpackRow(shape, object) {
