@@ -509,7 +509,7 @@ export interface PendingEdit<V = any> {
   readonly attempts: number;
   /** What `Idempotency-Key` says, a UUID (draft-ietf-httpapi-idempotency-key-header). */
   readonly idempotencyKey: string;
-  /** `"queued"`: not sent yet. `"sending"`: on its way. `"waiting"`: to be sent again later. `"parked"`: refused. */
+  /** `"queued"`: not sent yet. `"sending"`: on its way. `"waiting"`: to be sent again later, or waits for an item that it refers to. `"parked"`: refused. */
   readonly state: "queued" | "sending" | "waiting" | "parked";
   /** Why it is parked: the server's status and body (`application/problem+json`, RFC 9457, parsed); kept across reloads. */
   readonly reason?: {

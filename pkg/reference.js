@@ -21,8 +21,12 @@ export const isReference = (value) => typeof value?.definition?.refers === "func
 
 /** The item that a reference means; null for none. */
 export function itemOf(reference) {
-  if (reference.item === undefined || reference.item.removed)
-    reference.item = stores.get(reference.definition.refers())?.find(reference);
+  const store = stores.get(reference.definition.refers());
+  // A store that was closed and opened again has other items.
+  if (reference.item === undefined || reference.item.removed || reference.store !== store) {
+    reference.item = store?.find(reference);
+    reference.store = store;
+  }
   return reference.item ?? null;
 }
 
@@ -47,7 +51,8 @@ function put(object, [head, ...path], value) {
 /** Puts a copy of a property's value into an object as the server names it, with keys in place of items. */
 export function tell(object, definition, value) {
   const told = keysIn(definition, value);
-  if (told !== undefined) put(object, definition.refersWithin ? definition.sent.split(".") : [definition.name], told);
+  if (told !== undefined)
+    put(object, definition.stored === undefined ? [definition.name] : definition.sent.split("."), told);
 }
 
 function keysIn(definition, value) {

@@ -386,10 +386,13 @@ impl<R: Row> Engine<R> {
         let store = &self.stores[id];
         let sends = |item: &Item<R>| self.has_to_leave(item);
         // What waits for another item leaves behind that one.
-        let follows = |id: &ItemId| self.reach(*id).iter().filter_map(|id| self.items.get(*id)).any(sends);
+        let follows = |id| self.reach(id).iter().filter_map(|id| self.items.get(*id)).any(sends);
+        let leaves = |id: &ItemId| {
+            self.items.get(*id).is_some_and(|item| sends(item) || item.waits_for.is_some() && follows(*id))
+        };
         match store.phase {
             Phase::Loading => store.origin.is_some(),
-            Phase::Open => store.unsynced.iter().any(|id| self.items.get(*id).is_some_and(sends) || follows(id)),
+            Phase::Open => store.unsynced.iter().any(leaves),
             Phase::Closed => false,
         }
     }

@@ -233,18 +233,19 @@ function checkObject(definition, value, path, foreign) {
   if (!definition.properties?.length) return foreign ? value : copy(value, path, 0);
   const plain = {};
   for (const property of definition.properties) {
-    const given = valueAt(value, foreign ? property.sent : property.name);
-    if (given !== ABSENT) plain[property.name] = check(property, given, `${path}.${property.name}`, foreign);
+    const inner = foreign ? given(property, value) : valueAt(value, property.name, false);
+    if (inner !== undefined) plain[property.name] = check(property, inner, `${path}.${property.name}`, foreign);
   }
   return plain;
 }
 
 // ---------------------------------------------------------------- references
 
-/** A reference to an item, by the keys that are known of it. Never changed, because rows share it; but for `item`, where the
- *  page keeps what it has found. */
+/** A reference to an item, by the keys that are known of it. Never changed, because rows share it; but for `item` and `store`,
+ *  where the page keeps what it has found. */
 class Reference {
   item = undefined;
+  store = undefined;
   constructor(definition, remote, stored) {
     this.definition = definition;
     this.remote = remote;
@@ -282,26 +283,27 @@ function columnsOf(names, kinds, referring) {
   return [...kinds.map((definition) => definition.stored ?? definition.name), ...direct.map(({ sent }) => sent)];
 }
 
-const ABSENT = Symbol("absent");
-
-/** What an object has under a name, which may be a path. */
-function valueAt(object, name) {
-  if (Object.hasOwn(object, name)) return object[name];
-  const dot = name.indexOf(".");
-  if (dot < 0) return ABSENT;
-  const [head, rest] = [name.slice(0, dot), name.slice(dot + 1)];
-  return Object.hasOwn(object, head) && isPlain(object[head]) ? valueAt(object[head], rest) : ABSENT;
+/** What an object has of its own under a name, or, for `path`, at the end of one. */
+function valueAt(object, name, path) {
+  const value = object[name];
+  if (value !== undefined && Object.hasOwn(object, name)) return value;
+  const dot = path ? name.indexOf(".") : -1;
+  if (dot < 0) return undefined;
+  const inner = valueAt(object, name.slice(0, dot), false);
+  return isPlain(inner) ? valueAt(inner, name.slice(dot + 1), true) : undefined;
 }
 
-/** What is on the way may be the row's own value, so it is copied. */
-function putAt(object, name, value) {
-  const dot = name.indexOf(".");
+/** What a server's object has for a property: the keys of references may lie deeper. */
+const given = (definition, object) => valueAt(object, definition.sent, definition.stored !== undefined);
+
+/** Puts what is sent of a property where `given` finds it. What is on the way may be the row's own value, so it is copied. */
+function give(definition, object, value, name = definition.sent) {
+  const dot = definition.stored === undefined ? -1 : name.indexOf(".");
   if (dot < 0) return put(object, name, value);
-  const head = name.slice(0, dot);
-  const inner = valueAt(object, head);
+  const inner = valueAt(object, name.slice(0, dot), false);
   const copied = isPlain(inner) ? { ...inner } : {};
-  putAt(copied, name.slice(dot + 1), value);
-  return put(object, head, copied);
+  give(definition, copied, value, name.slice(dot + 1));
+  return put(object, name.slice(0, dot), copied);
 }
 
 function checkReference(definition, value, path, foreign) {
@@ -334,9 +336,10 @@ function keysIn(definition, value, side) {
   const object = {};
   for (const property of definition.properties) {
     const inner = value[property.name];
-    const set = (name, keys) => keys !== undefined && putAt(object, name, keys);
-    if (side === "sent") set(property.sent, keysIn(property, inner, side));
-    else {
+    if (side === "sent") {
+      const keys = keysIn(property, inner, side);
+      if (keys !== undefined) give(property, object, keys);
+    } else {
       object[property.stored ?? property.name] = keysIn(property, inner, "stored");
       if (property.stored !== undefined) object[property.sent] = keysIn(property, inner, "remote");
     }
@@ -496,8 +499,8 @@ export function takeForeign(shape, values) {
   const words = shape.words.fill(0);
   for (let place = 0; place < shape.names.length; place++) {
     const name = shape.names[place];
-    const value = valueAt(values, shape.kinds[place].sent);
-    if (value === ABSENT) continue;
+    const value = given(shape.kinds[place], values);
+    if (value === undefined) continue;
     try {
       row[FIRST + place] = check(shape.kinds[place], value, name, true);
       words[place >> 5] |= 1 << (place & 31);
@@ -537,8 +540,8 @@ export function takeAll(shape, list) {
     try {
       for (let place = 0; place < shape.names.length; place++) {
         const definition = shape.kinds[place];
-        const value = valueAt(values, definition.sent);
-        if (value === ABSENT) continue;
+        const value = given(definition, values);
+        if (value === undefined) continue;
         row[FIRST + place] = fits(definition, value) ? value : check(definition, value, definition.name, true);
         words[base + (place >> 5)] |= 1 << (place & 31);
       }
@@ -629,7 +632,7 @@ export function payload(shape, number, text, numeric, a, b, c, d) {
     if (place >= shape.names.length) return;
     const definition = shape.kinds[place];
     const value = definition.refersWithin ? keysIn(definition, row[FIRST + place], "sent") : row[FIRST + place];
-    if (value !== undefined) putAt(body, definition.sent, value);
+    if (value !== undefined) give(definition, body, value);
   });
   if (text !== undefined) body[shape.key] = keyValue(shape, text, numeric);
   return body;

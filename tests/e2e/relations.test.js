@@ -284,3 +284,57 @@ test("anything but an item of the right store is refused with the property's nam
   });
   assert.deepEqual(allowed, [true, true, false]);
 });
+
+test("a client storage written in page script is given the keys of its own, and gives the items back", async () => {
+  await open();
+  const seen = await page.evaluate(async () => {
+    const { Schema, Store, Key } = concordia;
+    /** Keeps text, as many do. */
+    const storage = () => {
+      const records = new Map();
+      return {
+        records,
+        _prepareSend: (item) => item,
+        _send({ action, _id, payload }) {
+          if (action === "delete") records.delete(_id);
+          else records.set(_id, JSON.stringify(payload));
+        },
+        _prepareFetch: () => undefined,
+        _fetch: () => [...records.values()].map((text) => JSON.parse(text)),
+      };
+    };
+    const kept = { people: storage(), posts: storage() };
+    const openBoth = async () => {
+      const make = (name, properties) =>
+        new Store({ name: `own ${name}`, schema: new Schema({ properties }), clientStorage: kept[name] });
+      const people = make("people", { name: String });
+      const author = { type: Key, key: "authorId", _key: "_authorId", ref: people };
+      const posts = make("posts", {
+        author,
+        readers: { type: Array, items: { type: Key, key: "readerIds", ref: people } },
+        meta: { properties: { owner: { type: Key, key: "ownerId", ref: people } } },
+      });
+      await Promise.all([people.onceLoaded(), posts.onceLoaded()]);
+      return { people, posts };
+    };
+    const first = await openBoth();
+    const [ada, bea] = ["Ada", "Bea"].map((name) => first.people.create({ name }));
+    const post = first.posts.create({ author: ada, readers: [bea, ada], meta: { owner: bea } });
+    await Promise.all([ada, bea, post].map((item) => item.onceStored()));
+    const [record] = [...kept.posts.records.values()].map((text) => JSON.parse(text));
+    const expected = [ada._id, [bea._id, ada._id], bea._id];
+    await first.posts.close();
+    await first.people.close();
+    const second = await openBoth();
+    const [again] = second.posts.items;
+    return {
+      stored: [record._authorId, record._readerIds, record.meta._ownerId],
+      expected,
+      again: [again.author.name, again.readers.map(({ name }) => name), again.meta.owner.name],
+      same: again.author === second.people.findOne({ name: "Ada" }),
+    };
+  });
+  assert.deepEqual(seen.stored, seen.expected);
+  assert.deepEqual(seen.again, ["Ada", ["Bea", "Ada"], "Bea"]);
+  assert.equal(seen.same, true);
+});
