@@ -106,8 +106,7 @@ function* request(end, action, prepare, make, item) {
       const answer = opened(yield make(req));
       const { status, res } = answer;
       const data = yield* through(list, "receive", { action, status, data: answer.data, req, res }, "data");
-      const fresh = answer[FRESH] && data === answer.data;
-      return { ...answer, data: fresh ? data : structuredClone(data) };
+      return { ...answer, data, [FRESH]: answer[FRESH] && data === answer.data };
     } catch (error) {
       const input = { action, req, res: error?.res, error };
       const verdict = yield* through(list, "transmissionError", input, "error");
@@ -155,7 +154,15 @@ function factsOfError(thrown) {
   return facts;
 }
 
-const applied = ({ data, status, location, version }) => {
+/** Data that nobody else holds. What cannot be cloned is read as JSON reads it: the endpoint has done its work, so its row counts. */
+function ownData({ data, [FRESH]: fresh }) {
+  if (fresh || typeof data !== "object") return data;
+  return safely(() => structuredClone(data)) ?? safely(() => JSON.parse(JSON.stringify(data)));
+}
+
+const applied = (answer) => {
+  const { status, location, version } = answer;
+  const data = ownData(answer);
   const kind = data === undefined || data === null ? EMPTY : JSON_VALUE;
   const code = status >= 200 && status < 300 ? status : 200;
   return [ANSWERED, code, kind, data, undefined, undefined, location, version];
@@ -240,7 +247,7 @@ export class Link {
     };
     this.#ask(Asked.All, command, store, function* () {
       const answer = yield* request(end, first ? "initialFetch" : "fetch", prepare, make);
-      if (!Array.isArray(answer.data)) return applied({ data: undefined });
+      if (!Array.isArray(answer.data)) return refused("failed", "the transporter's `_fetch` gave no array of rows");
       const facts = applied(answer);
       // A part of the collection proves nothing about what is not in it.
       facts[9] = answer.complete ?? (answer.cursor === undefined && answer.deleted === undefined);
@@ -287,6 +294,9 @@ export class Link {
   }
 }
 
+/** A store without what it had stored is half a store: before a storage is given up it is asked again. */
+const LOAD_PAUSES_MS = [100, 500, 2000];
+
 const isTombstone = ({ _sync: sync }) => sync?.pending?.action === "delete" || sync?.inFlight?.action === "delete";
 
 /** One store's client storage. Writes are made in the order in which they were asked for; what needs no promise is done at
@@ -309,10 +319,18 @@ export class Keeper {
     const prepare = () => (end._prepareInitialFetch ?? end._prepareFetch)?.call(end, names);
     const make = (req) => (initial ? initial.call(end, req) : end._fetch(req));
     const steps = function* () {
-      const { data } = yield* request(end, "initialFetch", prepare, make);
-      if (!Array.isArray(data)) throw new Error("the client storage gave no array of records");
-      for (const record of data) known.add(record?.[names.storageKey]);
-      return data;
+      for (let pause = 0; ; pause++) {
+        try {
+          const answer = yield* request(end, "initialFetch", prepare, make);
+          if (!Array.isArray(answer.data)) throw new Error("the client storage gave no array of records");
+          const records = ownData(answer);
+          for (const record of records) known.add(record?.[names.storageKey]);
+          return records;
+        } catch (error) {
+          if (pause >= LOAD_PAUSES_MS.length || error?.[FACTS]) throw error;
+          yield new Promise((resume) => setTimeout(resume, LOAD_PAUSES_MS[pause]));
+        }
+      }
     };
     this.#run(steps).then(
       (records) => calling(() => loaded(store, records, undefined)),

@@ -136,12 +136,11 @@ impl StorageFailure {
             ),
             Self::Aborted(why) => Fault::new(
                 Code::Storage,
-                ["the browser's database aborted the write (", why, "); edits are kept in memory and still sent"]
-                    .concat(),
+                ["client storage did not take the write (", why, "); edits are kept in memory and still sent"].concat(),
             ),
             Self::Refused(why) => Fault::new(
                 Code::Storage,
-                ["the browser's database cannot be used (", why, "); edits are kept in memory and still sent"].concat(),
+                ["client storage cannot be used (", why, "); edits are kept in memory and still sent"].concat(),
             ),
             Self::NewerVersion => Fault::new(
                 Code::NewerVersion,

@@ -6,7 +6,7 @@
 use js_sys::{Array, Reflect};
 use wasm_bindgen::prelude::*;
 
-use super::row::{JsRow, Shape, key_of, split, words};
+use super::row::{JsRow, Shape, many_keys, split, words};
 use crate::engine::{
     Attempt, AttemptState, Edit, Sync,
     error::{Code, Fault},
@@ -69,9 +69,9 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn syncs(this: &Unpacked) -> Array;
     #[wasm_bindgen(method, getter, js_name = storageKeys)]
-    fn storage_keys(this: &Unpacked) -> String;
+    fn storage_keys(this: &Unpacked) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = remoteKeys)]
-    fn remote_keys(this: &Unpacked) -> String;
+    fn remote_keys(this: &Unpacked) -> JsValue;
     #[wasm_bindgen(method, getter)]
     fn problems(this: &Unpacked) -> u32;
 }
@@ -179,14 +179,11 @@ pub fn unpack(shape: Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Faul
         return (Vec::new(), Some(fault));
     };
     let mut problems = unpacked.problems();
-    let (storage_keys, remote_keys) = (unpacked.storage_keys(), unpacked.remote_keys());
+    let (storage_keys, remote_keys) = (many_keys(&unpacked.storage_keys()), many_keys(&unpacked.remote_keys()));
     let mut list: Vec<Option<Record<JsRow>>> = shape
         .rows(unpacked.first(), unpacked.count())
-        .zip(storage_keys.split('\0').zip(remote_keys.split('\0')))
-        .map(|(row, (storage_key, remote_key))| {
-            let storage_key = key_of(storage_key)?;
-            Some(Record { storage_key, remote_key: key_of(remote_key), row, sync: None })
-        })
+        .zip(storage_keys.into_iter().zip(remote_keys))
+        .map(|(row, (storage_key, remote_key))| Some(Record { storage_key: storage_key?, remote_key, row, sync: None }))
         .collect();
     let syncs = unpacked.syncs().to_vec();
     for pair in syncs.chunks_exact(2) {

@@ -444,11 +444,17 @@ export function bind(number, texts, a, b, c, d) {
   });
 }
 
+/** Whether it can be a key. */
+const isKeyText = (key) => Number.isFinite(key) || keyText(key) !== "";
+
 /** A key as text, "" for none. Text with NUL cannot be a key: it separates keys on their way into the engine. */
 function keyText(key) {
   if (typeof key === "number") return Number.isFinite(key) ? `n${key}` : "";
   return typeof key === "string" && key !== "" && !key.includes("\0") ? `s${key}` : "";
 }
+
+/** Many keys on their way into the engine: as numbers if all of them are whole, which costs no text; else as text, NUL between. */
+const manyKeys = (keys) => (keys.every(Number.isSafeInteger) ? Float64Array.from(keys) : keys.map(keyText).join("\0"));
 
 /** The app's values as a row of their own; `words` says which were given. `whole`: for a new item, with defaults and what is
  *  required. */
@@ -525,8 +531,8 @@ export function takeAll(shape, list) {
   };
   for (let at = 0; at < list.length; at++) {
     const values = list[at];
-    const key = isPlain(values) && Object.hasOwn(values, shape.key) ? keyText(values[shape.key]) : "";
-    if (key === "") {
+    const key = isPlain(values) && Object.hasOwn(values, shape.key) ? values[shape.key] : undefined;
+    if (!isKeyText(key)) {
       leaveOut(at, `there is no key "${shape.key}"`);
       continue;
     }
@@ -555,7 +561,7 @@ export function takeAll(shape, list) {
     rows.push(row);
     keys.push(key);
   }
-  return { first: holdAll(rows), count: rows.length, keys: keys.join("\0"), words, problems, problem };
+  return { first: holdAll(rows), count: rows.length, keys: manyKeys(keys), words, problems, problem };
 }
 
 /** A key in the form that `Key` reads. */
@@ -770,8 +776,7 @@ export function unpackAll(shape, stored) {
   let [columns, isOurs] = [shape.columns, true];
   let problems = 0;
   for (let row of inOrder(stored)) {
-    const storageKey = Array.isArray(row) && Array.isArray(row[COLUMNS]) ? keyText(row[STORAGE_KEY]) : "";
-    if (storageKey === "") {
+    if (!Array.isArray(row) || !Array.isArray(row[COLUMNS]) || !isKeyText(row[STORAGE_KEY])) {
       problems++;
       continue;
     }
@@ -787,15 +792,15 @@ export function unpackAll(shape, stored) {
       row[SYNC] = undefined;
     }
     rows.push(row);
-    storageKeys.push(storageKey);
-    remoteKeys.push(keyText(row[REMOTE_KEY]));
+    storageKeys.push(row[STORAGE_KEY]);
+    remoteKeys.push(row[REMOTE_KEY]);
   }
   return {
     first: holdAll(rows),
     count: rows.length,
     syncs,
-    storageKeys: storageKeys.join("\0"),
-    remoteKeys: remoteKeys.join("\0"),
+    storageKeys: manyKeys(storageKeys),
+    remoteKeys: manyKeys(remoteKeys),
     problems,
   };
 }

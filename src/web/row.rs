@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use js_sys::{Array, Function};
+use js_sys::{Array, Float64Array, Function};
 use wasm_bindgen::prelude::*;
 
 use crate::engine::{
@@ -89,7 +89,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn count(this: &TakenAll) -> u32;
     #[wasm_bindgen(method, getter)]
-    fn keys(this: &TakenAll) -> String;
+    fn keys(this: &TakenAll) -> JsValue;
     #[wasm_bindgen(method, getter)]
     fn words(this: &TakenAll) -> Vec<u32>;
     #[wasm_bindgen(method, getter)]
@@ -206,8 +206,8 @@ impl Shape {
             let message = [&left_out, " of ", &total.to_string(), " rows were left out; ", &first].concat();
             Fault::new(Code::BadAnswer, message)
         });
-        let rows = self.rows(taken.first(), taken.count()).zip(keys.split('\0')).enumerate();
-        let told = rows.map(|(at, (row, key))| RemoteRow { row, present: words(&present, at * 4), key: key_of(key) });
+        let rows = self.rows(taken.first(), taken.count()).zip(many_keys(&keys)).enumerate();
+        let told = rows.map(|(at, (row, key))| RemoteRow { row, present: words(&present, at * 4), key });
         let deleted = deleted.iter().filter_map(|key| key_of(&take_key_js(&key))).collect();
         Some(Rows { rows: told.collect(), complete, deleted, problem })
     }
@@ -346,6 +346,18 @@ pub fn words(words: &[u32], at: usize) -> FieldSet {
 pub fn key_of(tagged: &str) -> Option<Key> {
     let (tag, text) = tagged.split_at_checked(1)?;
     Some(Key::new(text, tag == "n"))
+}
+
+/// Reads what `manyKeys` writes.
+pub fn many_keys(keys: &JsValue) -> Vec<Option<Key>> {
+    match keys.as_string() {
+        Some(text) => text.split('\0').map(key_of).collect(),
+        None => {
+            let numbers = keys.unchecked_ref::<Float64Array>().to_vec();
+            #[allow(clippy::cast_possible_truncation, reason = "they are whole, and no greater than 2^53")]
+            numbers.iter().map(|number| Some(Key::new(&(*number as i64).to_string(), true))).collect()
+        }
+    }
 }
 
 /// As `key_of`, for a key that the app gave.

@@ -535,6 +535,14 @@ const hostileStorages = {
       [EVERY_OTHER]: /settles within \d+ ms.*still pending/,
     },
   },
+  "rejects its first fetch, and takes writes": {
+    spoil: (good) => ({ ...good, _fetch: () => Promise.reject(new Error("no")) }),
+    says: {
+      ...METHODS,
+      "a store's edits": /a store's edit is (stored|sent)/,
+      [EVERY_OTHER]: /the first fetch succeeds\. What came: it threw Error: no/,
+    },
+  },
   "resolves its fetch with text": {
     spoil: (good) => ({ ...good, _fetch: () => "<html>" }),
     says: {
@@ -745,9 +753,9 @@ function openStore(t, ends) {
   return store;
 }
 
-async function until(what, check) {
-  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await sleep(20)) if (await check()) return;
-  assert.fail(`${what}: not within ${PATIENCE_MS} ms`);
+async function until(what, check, ms = PATIENCE_MS) {
+  for (const end = Date.now() + ms; Date.now() < end; await sleep(20)) if (await check()) return;
+  assert.fail(`${what}: not within ${ms} ms`);
 }
 
 /** These tests wait more than they work. */
@@ -819,7 +827,8 @@ describe("a store loses no edit, and nothing is thrown in the page, over a clien
       const [table, records] = [new Table(), new Map()];
       const clientStorage = spoil(plainStorage(records), records);
       const { store, items, refused } = await workOver(t, { transporter: plainTransporter(table), clientStorage });
-      await until("every edit is sent, stored or not", () => items.every(({ synced }) => synced));
+      const isSent = () => items.every(({ synced }) => synced);
+      await until("every edit is sent, stored or not", isSent, 10_000);
       assert.deepEqual(
         table.list().map(({ title }) => title),
         ["one edited", "three"],
