@@ -147,7 +147,8 @@ impl<R: Row> Engine<R> {
             storage.tries = 0;
             // It works: what waited for its next try need not wait.
             storage.retry_at = None;
-            if storage.failure.take().is_some() {
+            // What was given up because it could not be read is not relied on, though it takes what it is given.
+            if !storage.given_up && storage.failure.take().is_some() {
                 self.tell_storage(batch.storage);
             }
         }

@@ -1,11 +1,12 @@
 //! Scenarios, told from the page's side.
 
 use concordia::engine::{
-    Connection,
+    Connection, Engine,
     error::{Code, StorageFailure},
     id::ItemId,
     input::{Input, Rows, Source, StoreOptions},
     lifecycle::Action,
+    output::{Command, Made, Output},
     row::FieldSet,
     time::Millis,
 };
@@ -78,6 +79,24 @@ fn what_cannot_be_stored_is_said_and_sent_all_the_same() {
         let again = page.once_stored(item);
         assert_eq!(page.outcome(again), Some(Err(failure.fault().code)));
     }
+}
+
+#[test]
+fn a_storage_that_could_not_be_read_is_not_waited_for_though_it_takes_what_is_written() {
+    let (mut engine, now) = (Engine::new([7; 32]), Millis(1_700_000_000_000));
+    let mut does = |input| engine.handle(now, input).unwrap_or_else(|fault| panic!("{fault}"));
+    let Made::Store(store) = does(Input::Open(options(), MapRow::default())).made else { panic!("no store") };
+    let create = |value| Input::Create { store, row: MapRow::of(&[(0, value)]), key: None, source: Source::State };
+    let sends = |output: &Output<MapRow>| output.commands.iter().any(|command| matches!(command, Command::Send(..)));
+    does(create(1));
+    let written = does(Input::TurnEnded).commands;
+    let Some(Command::Persist(batch, ..)) = written.first() else { panic!("{written:?}") };
+    let failure = StorageFailure::Aborted("it gave no records".into());
+    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None })));
+    does(Input::Persisted(*batch, Ok(())));
+    does(create(2));
+    assert!(sends(&does(Input::TurnEnded)));
+    assert!(!engine.status(store).durable);
 }
 
 #[test]
