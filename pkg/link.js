@@ -247,8 +247,9 @@ export class Link {
     };
     this.#ask(Asked.All, command, store, function* () {
       const answer = yield* request(end, first ? "initialFetch" : "fetch", prepare, make);
-      if (!Array.isArray(answer.data)) return refused("failed", "the transporter's `_fetch` gave no array of rows");
-      const facts = applied(answer);
+      const isList = Array.isArray(answer.data);
+      const facts = applied(isList ? answer : {});
+      if (!isList) facts[11] = "`_fetch` of the transporter answered";
       // A part of the collection proves nothing about what is not in it.
       facts[9] = answer.complete ?? (answer.cursor === undefined && answer.deleted === undefined);
       facts[10] = Array.isArray(answer.deleted) ? answer.deleted : [];
@@ -295,7 +296,7 @@ export class Link {
 }
 
 /** A store without what it had stored is half a store: before a storage is given up it is asked again. */
-const LOAD_PAUSES_MS = [100, 500, 2000];
+const LOAD_PAUSES_MS = [50, 200, 500];
 
 const isTombstone = ({ _sync: sync }) => sync?.pending?.action === "delete" || sync?.inFlight?.action === "delete";
 

@@ -142,8 +142,7 @@ impl<R: Row> Engine<R> {
     }
 
     fn committed(&mut self, batch: Batch) {
-        // What was given up stays so: what was in it before is not known, even if a write that was under way has succeeded.
-        if let Some(storage) = self.storages.get_mut(&batch.storage).filter(|storage| !storage.given_up) {
+        if let Some(storage) = self.storages.get_mut(&batch.storage) {
             storage.tries = 0;
             // It works: what waited for its next try need not wait.
             storage.retry_at = None;

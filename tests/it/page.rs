@@ -47,7 +47,6 @@ pub struct Page {
     pub disk: Disk,
     /// Whether batches wait for `commit`.
     pub slow_disk: bool,
-    unread: bool,
     pub wake_at: Option<Millis>,
     /// How the collection was asked for, each time.
     pub readings: Vec<Reading>,
@@ -82,15 +81,10 @@ impl Page {
 
     /// A page whose first read is under way.
     pub fn start(options: StoreOptions) -> Self {
-        Self::start_on(options, Disk::new(), Millis(1_700_000_000_000), false)
+        Self::start_on(options, Disk::new(), Millis(1_700_000_000_000))
     }
 
-    /// A page whose disk is not read: the test says what comes of that.
-    pub fn start_unread(options: StoreOptions) -> Self {
-        Self::start_on(options, Disk::new(), Millis(1_700_000_000_000), true)
-    }
-
-    fn start_on(options: StoreOptions, disk: Disk, now: Millis, unread: bool) -> Self {
+    fn start_on(options: StoreOptions, disk: Disk, now: Millis) -> Self {
         OPENED.set(0);
         // Two pages never roll the same dice.
         let mut seed = [7; 32];
@@ -104,7 +98,6 @@ impl Page {
             batches: VecDeque::new(),
             disk,
             slow_disk: false,
-            unread,
             wake_at: None,
             readings: Vec::new(),
             said: Vec::new(),
@@ -128,7 +121,7 @@ impl Page {
 
     /// The page is killed, and another one opens over the same disk. Nothing is answered yet.
     pub fn restart(self) -> Self {
-        Self::start_on(self.options, self.disk, self.now.after(Millis(1_000)), false)
+        Self::start_on(self.options, self.disk, self.now.after(Millis(1_000)))
     }
 }
 
@@ -284,9 +277,7 @@ impl Page {
         for command in output.commands {
             let (command, store, what) = match command {
                 Command::Load(store) => {
-                    if !self.unread {
-                        loads.push(store);
-                    }
+                    loads.push(store);
                     continue;
                 }
                 Command::Persist(command, _, writes) => {

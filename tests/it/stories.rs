@@ -766,21 +766,3 @@ fn edits_of_one_turn_leave_in_the_order_in_which_they_were_made() {
     let order: Vec<ItemId> = page.writes().iter().map(|request| request.item).collect();
     assert_eq!(order, [newer, older]);
 }
-
-#[test]
-fn a_storage_that_could_not_be_read_holds_up_nothing_even_if_a_write_to_it_succeeds() {
-    let mut page = Page::start_unread(options());
-    page.slow_disk = true;
-    let item = page.create(&[(0, 1)]);
-    page.does(Input::Loaded {
-        store: page.store,
-        records: Err(StorageFailure::Aborted("it fails".into())),
-        problem: None,
-    });
-    page.commit();
-    page.answer_all(&[]);
-    page.accept(item, "a");
-    page.update(item, &[(0, 2)]);
-    assert!(!page.status().durable);
-    assert_eq!(page.write().action, Action::Update);
-}
