@@ -335,25 +335,37 @@ async function read(response, origin) {
   }
 }
 
-/** Reads until the end, or until there are more bytes than the cap. */
+/** Reads until the end, or until there are more bytes than the cap. Decoded in one piece: by chunks it takes twice as long, and
+ *  the text comes out in pieces that have to be joined before they can be parsed. */
 async function content(reader, cap) {
-  const decoder = new TextDecoder();
-  let text = "";
+  const chunks = [];
   let bytes = 0;
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return { text: text + decoder.decode(), bytes };
+    if (done) break;
     if (!(value instanceof Uint8Array)) {
       giveUp(reader);
       throw value;
     }
     bytes += value.length;
-    if (cap > 0) text += decoder.decode(value, { stream: true });
+    if (cap > 0) chunks.push(value);
     if (bytes > cap) {
       giveUp(reader);
-      return { text, bytes };
+      break;
     }
   }
+  return { text: new TextDecoder().decode(joined(chunks)), bytes };
+}
+
+function joined(chunks) {
+  if (chunks.length === 1) return chunks[0];
+  const whole = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
 }
 
 /** Tells the browser to stop downloading. Nobody waits for it, and a failure changes nothing. */
