@@ -237,8 +237,10 @@ export class Link {
   fetchAll(command, store, own, initial) {
     const end = this.#end;
     const args = this.#take(own);
-    const cursor = this.#cursor;
-    const first = initial && own === undefined;
+    // A read in a way of its own neither goes on where the usual one ended, nor moves that.
+    const usual = own === undefined;
+    const cursor = usual ? this.#cursor : undefined;
+    const first = initial && usual;
     const prepare = () => ((first && end._prepareInitialFetch) || end._prepareFetch || ((way) => way)).apply(end, args);
     const make = (req) =>
       first && end._initialFetch ? end._initialFetch(req) : end._fetch(req, cursor === undefined ? {} : { cursor });
@@ -253,7 +255,7 @@ export class Link {
       // A part of the collection proves nothing about what is not in it.
       facts[9] = answer.complete ?? (answer.cursor === undefined && answer.deleted === undefined);
       facts[10] = Array.isArray(answer.deleted) ? answer.deleted : [];
-      if (answer.cursor !== undefined) goOn(answer.cursor);
+      if (usual && answer.cursor !== undefined) goOn(answer.cursor);
       return facts;
     });
   }

@@ -13,6 +13,9 @@ import { join } from "node:path";
 const PROGRAM_LIMIT_MINUTES = 25;
 const BROWSER_TEST_LIMIT_SECONDS = 300;
 
+/** What drives browsers by itself. */
+const IN_BROWSERS = [join("tests", "e2e"), join("tests", "facts")];
+
 const WASM = ["--target", "wasm32-unknown-unknown"];
 
 const PARTS = [
@@ -112,9 +115,6 @@ async function browser() {
     }),
   );
 }
-
-/** What drives browsers by itself. */
-const IN_BROWSERS = [join("tests", "e2e"), join("tests", "facts")];
 
 async function packageTests() {
   return nodeTests(testFiles("tests").filter((file) => !IN_BROWSERS.some((folder) => file.startsWith(folder))));

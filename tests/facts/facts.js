@@ -1373,6 +1373,20 @@ fact("the last cursor is handed to the next _fetch", async () => {
   });
 });
 
+fact("a fetch with arguments of its own neither gets the cursor nor moves it", async () => {
+  const cursors = [];
+  const transporter = new Endpoint();
+  transporter._fetch = (request, more) => {
+    cursors.push(more?.cursor);
+    return { data: [], cursor: cursors.length };
+  };
+  await withTransporter(transporter, async (store) => {
+    await store.fetch("transporter", { city: "Turin" });
+    await store.fetch();
+    equal(cursors, [undefined, undefined, 1], "the cursors");
+  });
+});
+
 fact("_fetchOne may answer a row, {data: row}, or that there is none", async () => {
   for (const none of [null, undefined, { data: null }]) {
     const transporter = new Endpoint(three());
