@@ -170,7 +170,7 @@ const applied = (answer) => {
 
 const refused = (kind, message) => factsOfError(Object.assign(new TransporterError(kind), { message }));
 
-/** One store's transporter. Its methods never throw, and their promises are settled with facts in every case. */
+/** One store's transporter. Its methods never throw, and answer every command with facts. */
 export class Link {
   #end;
   #store;
@@ -179,14 +179,14 @@ export class Link {
   #queue = new Map();
   /** How the app wants something read: by the promise that waits for it, or by the item. */
   #ways = new Map();
-  #hint;
+  #reachable;
   #probing = false;
 
-  /** `hint()` is called when the endpoint can be reached again. */
-  constructor(end, store, hint) {
+  /** `reachable()` is called when the endpoint can be reached again. */
+  constructor(end, store, reachable) {
     this.#end = end;
     this.#store = store;
-    this.#hint = hint;
+    this.#reachable = reachable;
   }
 
   get origin() {
@@ -202,9 +202,14 @@ export class Link {
     if (args.length > 0) this.#ways.set(of, args);
   }
 
+  /** Forgets how a read was to be made: it was made, or will not be. */
+  noWay(of) {
+    this.#ways.delete(of);
+  }
+
   #take(of) {
     const args = this.#ways.get(of) ?? [];
-    this.#ways.delete(of);
+    this.noWay(of);
     return args;
   }
 
@@ -289,16 +294,13 @@ export class Link {
     if (this.#probing || typeof this.#end.onceAvailable !== "function") return;
     this.#probing = true;
     promised(() => this.#end.onceAvailable())
-      .then(() => this.#hint())
+      .then(() => this.#reachable())
       .catch(() => {})
       .finally(() => {
         this.#probing = false;
       });
   }
 }
-
-/** A store without what it had stored is half a store: before a storage is given up it is asked again. */
-const LOAD_PAUSES_MS = [50, 200, 500];
 
 const isTombstone = ({ _sync: sync }) => sync?.pending?.action === "delete" || sync?.inFlight?.action === "delete";
 
@@ -322,18 +324,11 @@ export class Keeper {
     const prepare = () => (end._prepareInitialFetch ?? end._prepareFetch)?.call(end, names);
     const make = (req) => (initial ? initial.call(end, req) : end._fetch(req));
     const steps = function* () {
-      for (let pause = 0; ; pause++) {
-        try {
-          const answer = yield* request(end, "initialFetch", prepare, make);
-          if (!Array.isArray(answer.data)) throw new Error("the client storage gave no array of records");
-          const records = ownData(answer);
-          for (const record of records) known.add(record?.[names.storageKey]);
-          return records;
-        } catch (error) {
-          if (pause >= LOAD_PAUSES_MS.length || error?.[FACTS]) throw error;
-          yield new Promise((resume) => setTimeout(resume, LOAD_PAUSES_MS[pause]));
-        }
-      }
+      const answer = yield* request(end, "initialFetch", prepare, make);
+      if (!Array.isArray(answer.data)) throw new Error("the client storage gave no array of records");
+      const records = ownData(answer);
+      for (const record of records) known.add(record?.[names.storageKey]);
+      return records;
     };
     this.#run(steps).then(
       (records) => calling(() => loaded(store, records, undefined)),

@@ -49,7 +49,7 @@ export class Store {
         throw new ConcordiaError("E_OPTIONS", `\`${option}\` other than "${value}" is not part of this version yet`);
     const { handle, fields, primary, key, storageKey } = Schema.read(schema, this);
     this.#name = String(name ?? transporter?.path ?? this.#nameless(clientStorage));
-    this.#link = openTransporter(transporter, this.#name, () => this.#reachable());
+    this.#link = openTransporter(transporter, this.#name, () => calling(() => this.#handle.reachable()));
     const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
     this.#handle = calling(() => new StoreHandle(this.#name, handle, this.#link, storage));
     this.#key = key;
@@ -75,12 +75,6 @@ export class Store {
     });
     for (const end of this.#ends) BaseTransporter.attach(end, this, true);
     this.#follow(transporter);
-  }
-
-  /** The transporter says that its endpoint can be reached again: what waits is sent, and what was missed is read. */
-  #reachable() {
-    calling(() => this.#handle.hint());
-    this.fetch().catch(() => {});
   }
 
   /** Takes in what the transporter tells of changes made elsewhere. */
@@ -231,10 +225,12 @@ export class Store {
   }
 
   fetch(source, ...args) {
+    let way;
     return promise((token) => {
+      way = token;
       this.#link?.inWay(token, args);
       this.#handle.want(args.length > 0 ? Wish.FetchOwn : Wish.Fetch, 0, token);
-    });
+    }).finally(() => this.#link?.noWay(way));
   }
 
   subscribe(listener) {

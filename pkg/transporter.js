@@ -249,12 +249,12 @@ function demandObject(end, option) {
     );
 }
 
-/** The link to a store's transporter; nothing for none. `hint()`: its endpoint can be reached again. */
-export function openTransporter(transporter, store, hint) {
+/** The link to a store's transporter; nothing for none. `reachable()`: its endpoint can be reached again. */
+export function openTransporter(transporter, store, reachable) {
   if (isAbsent(transporter)) return undefined;
   demandObject(transporter, "transporter");
   demandMethods(transporter, "transporter");
-  return new Link(transporter, store, hint);
+  return new Link(transporter, store, reachable);
 }
 
 /** The number of a store's client storage; nothing for none. */

@@ -37,7 +37,7 @@ inputs() {
 }
 state() { printf '%s\n%s\n' "$1" "$(hash_of "$OUT")"; }
 
-# One file: a page that is told of a dozen, one behind the other, loads for 40 ms longer (measured, on the same machine).
+# One file: a page that is told of a dozen, one behind the other, loads for some 25 ms longer (measured, on the same machine).
 bundle() {
   esbuild pkg/face.js --bundle --minify --format=esm --target=es2022 --external:node:fs/promises \
     --log-level=warning --outfile=pkg/index.js

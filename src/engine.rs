@@ -149,6 +149,7 @@ impl<R: Row> Engine<R> {
             Input::FetchedOne(command, answer) => self.fetched_one(command, &answer),
             Input::Woken => self.run(),
             Input::NetworkHinted => self.hurry(),
+            Input::Reachable(store) => self.reachable(store),
         }
         Ok(self.finish())
     }

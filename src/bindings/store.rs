@@ -176,9 +176,9 @@ impl StoreHandle {
         }
     }
 
-    /// The reachability of the endpoint may have changed: what waits is tried.
-    pub fn hint(&self) -> Thrown<()> {
-        self.act(Input::NetworkHinted)
+    /// The transporter says that its endpoint can be reached again.
+    pub fn reachable(&self) -> Thrown<()> {
+        self.act(Input::Reachable(self.id))
     }
 
     /// Lets go of databases that no open store uses.

@@ -135,6 +135,8 @@ pub enum Input<R> {
     Woken,
     /// The browser thinks that the network is back.
     NetworkHinted,
+    /// The transporter of a store knows that its endpoint can be reached again.
+    Reachable(StoreId),
 }
 
 /// The rows of an answer.

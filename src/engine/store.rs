@@ -355,6 +355,14 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
+    /// What waits is sent; and what was missed meanwhile is read, which is a probe where nothing waits.
+    pub(super) fn reachable(&mut self, store: StoreId) {
+        if self.may_ask(store) {
+            self.ask_collection(store);
+        }
+        self.hurry();
+    }
+
     /// Settles what waits for something that cannot come now.
     pub(super) fn conclude_waits(&mut self) {
         for id in self.stores.ids() {

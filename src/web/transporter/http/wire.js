@@ -335,8 +335,8 @@ async function read(response, origin) {
   }
 }
 
-/** Reads until the end, or until there are more bytes than the cap. Decoded in one piece: by chunks it takes twice as long, and
- *  the text comes out in pieces that have to be joined before they can be parsed. */
+/** Reads until the end, or until there are more bytes than the cap. Decoded in one piece: by chunks the
+ *  text comes out in pieces that have to be joined before they can be parsed. */
 async function content(reader, cap) {
   const chunks = [];
   let bytes = 0;
