@@ -64,6 +64,8 @@ pub enum Command<R> {
     FetchAll(CommandId, StoreId, Reading),
     /// Read one item; answer `FetchedOne`.
     FetchOne(CommandId, StoreId, ItemId, Key),
+    /// See whether the store's server can be reached; answer `Probed`.
+    Probe(CommandId, StoreId),
 }
 
 /// One record to write or to erase.
@@ -73,15 +75,21 @@ pub enum Write<R> {
     Put(StoreId, ItemId, Record<R>),
     /// Erase the record of an item, which has this key.
     Erase(StoreId, ItemId, Key),
+    /// Keep where the next read of the store's collection goes on, or forget it.
+    Cursor(StoreId, Option<String>),
 }
 
 /// How the collection is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// In the way that the app gave with this promise; nothing for the usual way.
     pub own: Option<Token>,
     /// Whether there is nothing of the collection here yet.
     pub initial: bool,
+    /// The page to read, by the token that the one before it gave; nothing for the first.
+    pub page: Option<String>,
+    /// Where an earlier read said that this one goes on.
+    pub cursor: Option<String>,
 }
 
 /// An edit to send.

@@ -71,43 +71,6 @@ impl<R: Row> Engine<R> {
         Ok(())
     }
 
-    pub(super) fn fetched(&mut self, command: CommandId, answer: Answer<Rows<R>>) {
-        let Some(sent) = self.requests.remove(&command) else { return };
-        let (store, outcome) = (sent.store, judge_read(&answer));
-        let What::Collection(own) = sent.what else { return };
-        let task = Task::Collection(store);
-        let blocked = self.note_miss(task, &sent, outcome);
-        self.hear(&sent, outcome, &answer, blocked);
-        if self.stores[store].phase != Phase::Open {
-            self.origins[sent.origin].forgive(task);
-            return self.run();
-        }
-        let result = match answer {
-            Answer::Response(response) if outcome == Outcome::Applied => {
-                if let Body::Json(rows) = response.body {
-                    self.reconcile(store, rows, sent.asked);
-                }
-                self.stores[store].fetched = true;
-                Ok(())
-            }
-            answer => {
-                // The first read is made again until it succeeds; one that the app asked for is the app's matter.
-                let again = !self.stores[store].fetched && !matches!(outcome, Outcome::Parked(_));
-                self.ask_again(task, &sent, again, self.asked_wait(&answer), blocked);
-                Err(fault(outcome, &answer))
-            }
-        };
-        self.stores[store].buried.clear();
-        self.stores[store].asked = true;
-        let served = own.map_or(Served::Since(sent.asked), Served::Own);
-        self.settle_fetches(store, Some(served), &result);
-        let more = self.stores[store].fetching.iter().any(|wanted| wanted.own);
-        if std::mem::take(&mut self.stores[store].fetch_again) || more {
-            self.ask_collection(store);
-        }
-        self.run();
-    }
-
     /// Whether the collection is being read.
     pub(super) fn is_fetching(&self, store: StoreId) -> bool {
         self.requests.values().any(|sent| sent.store == store && matches!(sent.what, What::Collection(_)))
@@ -129,7 +92,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Counts failures of a read on an origin that answers others. True if its address counts as blocked.
-    fn note_miss(&mut self, task: Task, sent: &Sent, outcome: Outcome) -> bool {
+    pub(super) fn note_miss(&mut self, task: Task, sent: &Sent, outcome: Outcome) -> bool {
         let origin = &mut self.origins[sent.origin];
         if outcome == Outcome::Applied {
             origin.forgive(task);
@@ -144,7 +107,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Makes a read that failed once more, if it is wanted, by the rules for edits.
-    fn ask_again(&mut self, task: Task, sent: &Sent, again: bool, asked: Option<Millis>, blocked: bool) {
+    pub(super) fn ask_again(&mut self, task: Task, sent: &Sent, again: bool, asked: Option<Millis>, blocked: bool) {
         let (now, may_ask) = (self.now, self.may_ask(sent.store));
         let origin = &mut self.origins[sent.origin];
         if !again || !may_ask {
@@ -166,6 +129,9 @@ impl<R: Row> Engine<R> {
 
     /// Settles the fetches that a read has served; without one, all of them.
     pub(super) fn settle_fetches(&mut self, store: StoreId, served: Option<Served>, result: &Result<(), Fault>) {
+        if served.is_none() {
+            self.stores[store].aside = None;
+        }
         let out = &mut self.out.settled;
         self.stores[store].fetching.retain(|wanted| {
             let concerned = match served {
@@ -189,7 +155,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Joins the rows of an answer with the items by the server's key.
-    fn reconcile(&mut self, store: StoreId, rows: Rows<R>, asked: Instant) {
+    pub(super) fn reconcile(&mut self, store: StoreId, rows: Rows<R>, asked: Instant) {
         if rows.problem.is_some() {
             self.stores[store].last_error.clone_from(&rows.problem);
             self.changes(store);
@@ -209,9 +175,6 @@ impl<R: Row> Engine<R> {
             if let Some(id) = self.stores[store].by_remote.get(&key).copied() {
                 self.missing(id, asked, Fault::new(Code::NotFound, "it was deleted elsewhere"));
             }
-        }
-        if rows.complete && rows.problem.is_none() {
-            self.remove_missing(store, asked);
         }
     }
 
@@ -264,15 +227,19 @@ impl<R: Row> Engine<R> {
     }
 
     /// Takes away what a complete answer does not list, unless there is something to say about it.
-    fn remove_missing(&mut self, store: StoreId, asked: Instant) {
+    pub(super) fn remove_missing(&mut self, store: StoreId, asked: Instant) {
+        for id in self.missing_since(store, asked) {
+            self.forget(id);
+        }
+    }
+
+    /// What no answer to a question of that moment or later has listed.
+    pub(super) fn missing_since(&self, store: StoreId, asked: Instant) -> Vec<ItemId> {
         let is_missing = |item: &super::item::Item<R>| {
             let settled = item.store == store && item.remote_key.is_some() && item.sync.is_none() && !item.awaited;
             settled && item.heard < asked && item.touched < asked
         };
-        let missing: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_missing(item)).map(|(id, _)| id).collect();
-        for id in missing {
-            self.forget(id);
-        }
+        self.items.iter().filter(|(_, item)| is_missing(item)).map(|(id, _)| id).collect()
     }
 
     /// The app asks for an item that is not here.
