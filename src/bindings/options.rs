@@ -126,7 +126,7 @@ pub fn keeper(keeper: Keeper) -> Thrown<u32> {
 #[wasm_bindgen(js_name = databaseLoad)]
 pub fn database_load(number: u16, store: &str) -> Thrown<Promise> {
     let loading = opened(number)?.load(store, KEY_PLACE);
-    Ok(future_to_promise(async move { loading.await.map(|(records, _)| records.into()).map_err(|failure| thrown(failure.fault())) }))
+    Ok(future_to_promise(async move { loading.await.map(Into::into).map_err(|failure| thrown(failure.fault())) }))
 }
 
 /// Writes rows of a store into a database, and erases others.

@@ -232,15 +232,8 @@ impl Origin {
     pub(super) fn missed(&mut self, probe: bool, answers: Option<bool>, now: Millis, random: &mut Random) {
         let begins = self.trouble.is_none();
         let requests = u64::try_from(self.busy).unwrap_or(u64::MAX).saturating_add(1);
-        let fresh = Trouble {
-            since: now,
-            requests,
-            failures: 0,
-            next_probe: now,
-            answers: true,
-            lost: false,
-            checked: false,
-        };
+        let fresh =
+            Trouble { since: now, requests, failures: 0, next_probe: now, answers: true, lost: false, checked: false };
         let trouble = self.trouble.get_or_insert(fresh);
         trouble.answers = answers.unwrap_or(trouble.answers);
         trouble.lost |= !trouble.answers;

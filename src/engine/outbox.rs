@@ -255,7 +255,9 @@ impl<R: Row> Engine<R> {
     /// Where a store's transporter has a way of its own to see whether the server can be reached, that is tried before anything
     /// else is asked for. True if it is.
     fn probe(&mut self, place: usize) -> bool {
-        let Some(store) = self.origins[place].prober.filter(|_| self.origins[place].wants_probe()) else { return false };
+        let Some(store) = self.origins[place].prober.filter(|_| self.origins[place].wants_probe()) else {
+            return false;
+        };
         let command = self.send_read(place, store, What::Probe);
         self.out.commands.push(Command::Probe(command, store));
         true

@@ -151,8 +151,6 @@ pub fn judge_read<B>(answer: &Answer<B>) -> Outcome {
         Answer::Response(response) => response,
     };
     match (judge_status(response.status), &response.body) {
-        // What was asked about has not changed.
-        _ if response.status == 304 => Outcome::Applied,
         (Outcome::Applied, Body::Json(_)) => Outcome::Applied,
         (Outcome::Applied, Body::Foreign) => Outcome::Intercepted,
         (Outcome::Applied, Body::Malformed) => Outcome::Unknown,

@@ -154,8 +154,9 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
-    /// Joins the rows of an answer with the items by the server's key.
-    pub(super) fn reconcile(&mut self, store: StoreId, rows: Rows<R>, asked: Instant) {
+    /// Joins the rows of an answer with the items by the server's key. False if any was passed over, because what is here is newer
+    /// than the question: then not all that the server holds is known.
+    pub(super) fn reconcile(&mut self, store: StoreId, rows: Rows<R>, asked: Instant) -> bool {
         if rows.problem.is_some() {
             self.stores[store].last_error.clone_from(&rows.problem);
             self.changes(store);
@@ -163,19 +164,22 @@ impl<R: Row> Engine<R> {
             self.stores[store].last_error = None;
         }
         let creating = self.unanswered_creates(store);
+        let mut all = true;
         for told in rows.rows {
             let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
-            match self.stores[store].by_remote.get(&key).copied() {
+            all &= match self.stores[store].by_remote.get(&key).copied() {
                 Some(id) => self.hear_row(id, &told, asked),
-                None if creating.iter().any(|id| self.looks_like(*id, &told)) => {}
+                None if creating.iter().any(|id| self.looks_like(*id, &told)) => false,
                 None => self.welcome(store, key, told, asked),
-            }
+            };
         }
         for key in rows.deleted {
             if let Some(id) = self.stores[store].by_remote.get(&key).copied() {
+                all &= self.items.get(id).is_some_and(|item| item.touched < asked);
                 self.missing(id, asked, Fault::new(Code::NotFound, "it was deleted elsewhere"));
             }
         }
+        all
     }
 
     /// Items whose create may have been taken without an answer that came here.
@@ -194,13 +198,14 @@ impl<R: Row> Engine<R> {
         !told.present.is_empty() && frozen.unwrap_or(&item.row).diff(&told.row, told.present).is_empty()
     }
 
-    /// A row of an item that is here.
-    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) {
-        let Some(item) = self.items.get_mut(id) else { return };
+    /// A row of an item that is here. False if it is passed over.
+    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) -> bool {
+        let Some(item) = self.items.get_mut(id) else { return true };
         if item.touched >= asked {
             item.heard = item.heard.max(asked);
-            return;
+            return false;
         }
+        let is_newest = item.heard <= asked;
         let awaited = std::mem::take(&mut item.awaited);
         self.merge(id, told, asked);
         self.relate(id);
@@ -208,13 +213,14 @@ impl<R: Row> Engine<R> {
             self.touch(id);
             self.reslot(id);
         }
+        is_newest
     }
 
-    /// A row that is new here, unless its deletion is newer than the question.
-    fn welcome(&mut self, store: StoreId, key: Key, told: RemoteRow<R>, asked: Instant) {
+    /// A row that is new here, unless its deletion is newer than the question: then false.
+    fn welcome(&mut self, store: StoreId, key: Key, told: RemoteRow<R>, asked: Instant) -> bool {
         let buried = self.stores[store].buried.iter().any(|(dead, when)| *dead == key && *when >= asked);
         if buried {
-            return;
+            return false;
         }
         let id = self.insert_new(store, told.row, Some(key));
         if let Some(item) = self.items.get_mut(id) {
@@ -224,6 +230,7 @@ impl<R: Row> Engine<R> {
         self.touch(id);
         self.changes(store).added.push(id);
         self.relate(id);
+        true
     }
 
     /// Takes away what a complete answer does not list, unless there is something to say about it.

@@ -10,6 +10,7 @@ use super::{
     error::{Code, Fault},
     id::{CommandId, StoreId, Token},
     input::{Cursor, Next, Rows},
+    item::{AttemptState, Item},
     outbox::{Sent, What},
     outcome::{Answer, Body, Outcome, fault, judge_read},
     output::Reading,
@@ -35,6 +36,8 @@ pub(super) struct Walk {
     complete: bool,
     /// Whether no row was left out.
     clean: bool,
+    /// Whether no row was passed over.
+    known: bool,
     /// Whether it began where an earlier read had said.
     delta: bool,
     /// The page that is next has failed; it is asked for again when the collection is wanted again.
@@ -54,6 +57,7 @@ impl Walk {
             serves: asked,
             complete: true,
             clean: true,
+            known: true,
             delta: reading.cursor.is_some(),
             halted: false,
             resumed: reading.page.is_some(),
@@ -63,6 +67,8 @@ impl Walk {
 
     /// Takes a page in. Where the next one is; nothing if this was the last.
     fn take<R>(&mut self, rows: &mut Rows<R>) -> Result<Option<()>, Fault> {
+        // A page that is less complete than those before it leaves something out.
+        self.known &= rows.complete || !self.complete || self.seen.is_empty();
         self.complete &= rows.complete;
         self.clean &= rows.problem.is_none();
         if self.cursor == Cursor::Kept {
@@ -97,8 +103,7 @@ impl<R: Row> Engine<R> {
             Some((token, _)) => Some(*token),
             None => known.fetching.iter().find(|wanted| wanted.own).map(|wanted| wanted.token),
         };
-        let walk =
-            if own.is_some() { known.aside.as_mut().map(|(_, walk)| walk) } else { known.walk.as_mut() };
+        let walk = if own.is_some() { known.aside.as_mut().map(|(_, walk)| walk) } else { known.walk.as_mut() };
         let page = walk.map(|walk| {
             if std::mem::take(&mut walk.halted) {
                 (walk.resumed, walk.serves) = (true, clock);
@@ -116,8 +121,8 @@ impl<R: Row> Engine<R> {
         let What::Collection(own) = sent.what else { return };
         let (store, task) = (sent.store, Task::Collection(sent.store));
         let reading = std::mem::take(&mut self.stores[store].reading);
-        let unasked = answer.is_unchanged() && reading.cursor.is_none();
-        let outcome = if unasked { Outcome::Parked(Code::BadAnswer) } else { judge_read(&answer) };
+        let unchanged = reading.cursor.is_some() && answer.is_unchanged();
+        let outcome = if unchanged { Outcome::Applied } else { judge_read(&answer) };
         let blocked = self.note_miss(task, &sent, outcome);
         self.hear(&sent, outcome, &answer, blocked);
         if self.stores[store].phase != Phase::Open {
@@ -169,7 +174,7 @@ impl<R: Row> Engine<R> {
         let store = sent.store;
         let earlier = if walk.clean { None } else { self.stores[store].last_error.clone() };
         let step = walk.take(&mut rows);
-        self.reconcile(store, rows, sent.asked);
+        walk.known &= self.reconcile(store, rows, sent.asked);
         if self.stores[store].last_error.is_none() {
             self.stores[store].last_error = earlier;
         }
@@ -213,18 +218,30 @@ impl<R: Row> Engine<R> {
         self.settle_fetches(store, Some(served), result);
     }
 
-    /// Notes where the next read goes on. Never behind something that may not be known here: a row that was left out, or one
-    /// that was deleted elsewhere while a page could not be read.
+    /// Whether an edit has left whose answer is not here, or came after the first page was asked for. A server that is sent it
+    /// once more may answer as it did the first time, with a row that is older than what has been read since.
+    fn is_unanswered(&self, store: StoreId, began: Instant) -> bool {
+        let stirred = |item: &Item<R>| item.store == store && item.remote_key.is_some() && item.touched >= began;
+        self.items.iter().any(|(_, item)| stirred(item))
+            || self.stores[store].unsynced.iter().any(|id| {
+                let sync = self.items.get(*id).and_then(|item| item.sync.as_ref());
+                let attempt = sync.and_then(|sync| sync.in_flight.as_ref());
+                attempt.is_some_and(|attempt| attempt.attempts > 0 && !matches!(attempt.state, AttemptState::Parked(_)))
+            })
+    }
+
+    /// Notes where the next read goes on. Never behind something that may not be known here: a row that was left out, one
+    /// that was deleted elsewhere while a page could not be read, one that an edit's late answer may still set back.
     fn advance(&mut self, store: StoreId, walk: &Walk) {
-        let doubtful = || walk.resumed && !walk.delta && !self.missing_since(store, walk.began).is_empty();
-        let cursor = match &walk.cursor {
-            Cursor::At(cursor) if walk.clean && !doubtful() => Some(cursor.clone()),
-            Cursor::Kept if walk.clean => return,
-            Cursor::At(_) | Cursor::Kept if walk.clean || walk.complete => None,
-            Cursor::Dropped => None,
-            Cursor::At(_) | Cursor::Kept => return,
-        };
-        self.set_cursor(store, cursor);
+        let seen = walk.delta || !walk.resumed || self.missing_since(store, walk.began).is_empty();
+        let sure = walk.clean && walk.known && seen && !self.is_unanswered(store, walk.began);
+        match &walk.cursor {
+            Cursor::At(cursor) if sure => self.set_cursor(store, Some(cursor.clone())),
+            // It can go on where it did.
+            Cursor::Kept => {}
+            Cursor::At(_) if walk.delta && !walk.complete => {}
+            Cursor::At(_) | Cursor::Dropped => self.set_cursor(store, None),
+        }
     }
 }
 

@@ -358,7 +358,7 @@ impl Driver {
         let Some(shell) = self.shell(store) else { return };
         match shell.storage.and_then(|id| self.storage_of(id)) {
             Some(Storage::IndexedDb(_, database)) => spawn_local(async move {
-                let (stored, mark) = match database.load(&shell.name, KEY_PLACE).await {
+                let (stored, mark) = match database.read(&shell.name, KEY_PLACE).await {
                     Ok((records, mark)) => (Ok(records), mark),
                     Err(failure) => (Err(failure), None),
                 };

@@ -131,11 +131,20 @@ impl IndexedDb {
         })
     }
 
-    /// All records of a store, in the order in which their keys were first written, and the text that is kept beside them.
+    /// All records of a store, in the order in which their keys were first written.
     ///
     /// # Errors
     /// When the database cannot be opened or read.
-    pub fn load(self: &Rc<Self>, store: &str, key_name: &str) -> Pending<(Array, Option<String>)> {
+    pub fn load(self: &Rc<Self>, store: &str, key_name: &str) -> Pending<Array> {
+        let reading = self.read(store, key_name);
+        Box::pin(async move { reading.await.map(|(records, _)| records) })
+    }
+
+    /// As `load`, and the text that is kept beside the records.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn read(self: &Rc<Self>, store: &str, key_name: &str) -> Pending<(Array, Option<String>)> {
         let job = self.shelves.load(store, key_name);
         let loading = self.start(job.clone());
         Box::pin(async move { loading.await.map(|records| (records.unchecked_into(), job.mark())) })
