@@ -175,8 +175,7 @@ impl<R: Row> Engine<R> {
         }
         for key in rows.deleted {
             if let Some(id) = self.stores[store].by_remote.get(&key).copied() {
-                all &= self.items.get(id).is_some_and(|item| item.touched < asked);
-                self.missing(id, asked, Fault::new(Code::NotFound, "it was deleted elsewhere"));
+                all &= self.missing(id, asked, Fault::new(Code::NotFound, "it was deleted elsewhere"));
             }
         }
         all
@@ -298,7 +297,7 @@ impl<R: Row> Engine<R> {
             }
             (Outcome::Parked(Code::NotFound), _) => {
                 self.origins[sent.origin].forgive(task);
-                self.missing(id, sent.asked, fault(outcome, answer));
+                let _ = self.missing(id, sent.asked, fault(outcome, answer));
             }
             (
                 Outcome::Applied
@@ -320,16 +319,17 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
-    /// The server does not have the item.
-    fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) {
-        let Some(item) = self.items.get_mut(id) else { return };
+    /// The server does not have the item. False if that is left to what becomes of its edits.
+    fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) -> bool {
+        let Some(item) = self.items.get_mut(id) else { return true };
         if item.touched >= asked {
-            return;
+            return false;
         }
         item.awaited = false;
         let Some(sync) = &mut item.sync else {
             self.reject_item(id, &fault);
-            return self.forget(id);
+            self.forget(id);
+            return true;
         };
         let updates = sync.pending.as_ref().is_some_and(|edit| edit.action == Action::Update);
         if sync.in_flight.is_none() && updates {
@@ -337,7 +337,9 @@ impl<R: Row> Engine<R> {
             fault.code = Code::GoneRemotely;
             self.park(id, fault);
             self.touch(id);
+            return true;
         }
+        false
     }
 }
 
