@@ -24,6 +24,9 @@ function cloned(data) {
   }
 }
 
+/** What of a definition says how rows look. */
+const outline = ({ name, kind, properties, items }) => [name, kind, properties?.map(outline), items && outline(items)];
+
 export class Store {
   #handle;
   #name;
@@ -49,7 +52,8 @@ export class Store {
         throw new ConcordiaError("E_OPTIONS", `\`${option}\` other than "${value}" is not part of this version yet`);
     const { handle, fields, primary, key, storageKey } = Schema.read(schema, this);
     this.#name = String(name ?? transporter?.path ?? this.#nameless(clientStorage));
-    this.#link = openTransporter(transporter, this.#name, () => calling(() => this.#handle.reachable()));
+    const told = { reachable: () => this.#want(Wish.Reachable), lost: () => this.#want(Wish.Lost) };
+    this.#link = openTransporter(transporter, this.#name, told, JSON.stringify(fields.map(outline)));
     const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
     this.#handle = calling(() => new StoreHandle(this.#name, handle, this.#link, storage));
     this.#key = key;
@@ -77,9 +81,17 @@ export class Store {
     this.#follow(transporter);
   }
 
+  /** What needs neither an item nor an answer. */
+  #want(wish) {
+    calling(() => this.#handle.want(wish, 0, 0));
+  }
+
   /** Takes in what the transporter tells of changes made elsewhere. */
   #follow(transporter) {
     if (this.#link === undefined || typeof transporter._subscribe !== "function") return;
+    const connection = () => this.status.connection;
+    const complained = (why) => calling(() => this.#handle.heard([], [], why));
+    const missed = () => this.#want(Wish.Missed);
     const heard = (change) => {
       if (change === "refetch") return void this.fetch().catch(() => {});
       if (!ACTIONS.includes(change?.action))
@@ -90,7 +102,7 @@ export class Store {
       else calling(() => this.#handle.heard([cloned(data)], []));
       return undefined;
     };
-    this.#unfollow = transporter._subscribe(heard);
+    this.#unfollow = transporter._subscribe(heard, { connection, complained, missed });
   }
 
   /** Rows are found again by the store's name; without a database nobody looks for them. */
@@ -101,6 +113,7 @@ export class Store {
 
   #changed(added, rows, updated, removed) {
     if (this.#tombstones.size > 0) this.#bury();
+    this.#unfollow?.told?.();
     if (removed.length > 0) nextEpoch();
     if (added.length + updated.length + removed.length > 0) this.#stale = true;
     for (let at = 0; at < added.length; at++) this.#add(added[at], rows[at]);
@@ -266,11 +279,11 @@ export class Store {
   }
 
   pause() {
-    calling(() => this.#handle.want(Wish.Pause, 0, 0));
+    this.#want(Wish.Pause);
   }
 
   resume() {
-    calling(() => this.#handle.want(Wish.Resume, 0, 0));
+    this.#want(Wish.Resume);
   }
 
   get status() {
@@ -289,6 +302,7 @@ export class Store {
     if (typeof this.#unfollow === "function") this.#unfollow();
     this.#unfollow = undefined;
     for (const end of this.#ends) BaseTransporter.attach(end, this, false);
+    this.#link?.close();
     await promise((token) => this.#handle.want(Wish.Close, 0, token));
     this.#listeners.clear();
     calling(() => this.#handle.releaseDatabases());

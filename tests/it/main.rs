@@ -7,6 +7,8 @@
 mod lifecycle;
 mod outcomes;
 mod page;
+mod paging;
+mod reachability;
 mod reads;
 mod relations;
 mod relations_at_random;
