@@ -98,6 +98,8 @@ export class Store {
         throw new ConcordiaError("E_OPTIONS", 'a change made elsewhere is {action, data}, or "refetch"');
       const { action, data } = change;
       const key = typeof data === "object" && data !== null ? data[this.#key] : data;
+      if (action === "delete" && typeof key !== "string" && typeof key !== "number")
+        throw new ConcordiaError("E_OPTIONS", "a deletion made elsewhere needs the key of the item");
       if (action === "delete") calling(() => this.#handle.heard([], [key]));
       else calling(() => this.#handle.heard([cloned(data)], []));
       return undefined;
