@@ -231,6 +231,9 @@ impl<R: Row> Engine<R> {
         let Some(sync) = &mut item.sync else { return };
         let Some(attempt) = sync.in_flight.take() else { return };
         let last = attempt.edit.last;
+        // An answer without a row says which state that is, but not what else has changed, unless nothing else can have.
+        let is_known = told.is_some() || attempt.validator.is_some() || attempt.edit.action == Action::Create;
+        let validator = validator.filter(|_| is_known);
         sync.settled = Settled::Existent;
         sync.rebase(&attempt, &item.row);
         item.touched = clock;

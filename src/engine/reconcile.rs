@@ -7,6 +7,7 @@ use super::{
     Engine,
     answer::is_lost,
     config::{BACKOFF_CAP, BLOCKED_CAP},
+    conflict::{Learnt, OK},
     connectivity::{Slot, Task, is_blocked},
     edit::unsafe_id,
     error::{Code, Fault},
@@ -277,12 +278,12 @@ impl<R: Row> Engine<R> {
     /// A row of an item that is here.
     fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, validator: Option<Validator>, asked: Instant) {
         let Some(item) = self.items.get_mut(id) else { return };
-        if item.touched >= asked {
-            item.heard = item.heard.max(asked);
-            return;
-        }
         // What the app decides about is not changed under its hands.
         if item.heard > asked || item.deciding.is_some() {
+            return;
+        }
+        if item.touched >= asked {
+            item.heard = asked;
             return;
         }
         let awaited = std::mem::take(&mut item.awaited);
@@ -292,7 +293,7 @@ impl<R: Row> Engine<R> {
             self.merge(id, told, asked);
             self.relate(id);
         } else {
-            self.learn(id, told, validator, asked, OK);
+            self.learn(id, Learnt { row: told.clone(), validator, asked }, OK);
         }
         if awaited {
             self.touch(id);
@@ -373,10 +374,11 @@ impl<R: Row> Engine<R> {
             (Outcome::Applied, Answer::Response(response)) => {
                 let validator: Option<Validator> = response.version.as_deref().map(Into::into);
                 self.note_validator(sent.store, validator.is_some());
-                if let Body::Json(told) = &response.body
-                    && !self.settle_dispute(id, told, validator.clone(), sent.asked)
-                {
-                    self.hear_row(id, told, validator, sent.asked);
+                if let Body::Json(told) = &response.body {
+                    let learnt = Learnt { row: told.clone(), validator: validator.clone(), asked: sent.asked };
+                    if !self.settle_dispute(id, learnt) {
+                        self.hear_row(id, told, validator, sent.asked);
+                    }
                 }
             }
             (Outcome::Parked(Code::NotFound), _) => {
@@ -451,9 +453,6 @@ impl<R: Row> Engine<R> {
         }
     }
 }
-
-/// RFC 9110 §15.3.1: the status of a conflict that a read brought to light.
-const OK: u16 = 200;
 
 impl<R: Row> Item<R> {
     /// Whether a create of it has left, and was not refused.
