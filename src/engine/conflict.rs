@@ -88,6 +88,10 @@ impl<R: Row> Engine<R> {
         let (store, has_key) = (item.store, item.remote_key.is_some());
         let Some(place) = self.stores[store].origin.filter(|_| self.may_ask(store)) else { return };
         let read = if has_key { Task::Single(id) } else { Task::Collection(store) };
+        if !has_key {
+            // What was made before the last read ended may be in none that goes on from there.
+            self.set_cursor(store, None);
+        }
         if !(has_key && self.is_fetching_one(id)) {
             self.origins[place].ask(read);
         }
@@ -112,6 +116,20 @@ impl<R: Row> Engine<R> {
     /// Whether there is one.
     pub(super) fn has_nameless_dispute(&self, store: StoreId) -> bool {
         self.nameless_disputes(store).next().is_some()
+    }
+
+    /// The collection was read, and no row in it looked like one of these creates.
+    pub(super) fn conclude_losses(&mut self, store: StoreId, complete: bool, asked: Instant) {
+        let lost: Vec<ItemId> = self.nameless_disputes(store).collect();
+        for id in lost {
+            let disputed = self.items.get(id).and_then(|item| item.disputed());
+            match disputed.filter(|(_, since)| *since <= asked).map(|(fault, _)| fault.code) {
+                // It is not there, so it can be sent again without making two.
+                Some(Code::Uncertain) if complete => self.ready_again(id),
+                Some(_) => self.leave_dispute(id),
+                None => {}
+            }
+        }
     }
 
     /// The collection cannot be read.
