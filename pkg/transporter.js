@@ -13,7 +13,7 @@ import {
   WireAction,
 } from "./wasm/concordia.js";
 import { ConcordiaError, readBody, toError } from "./error.js";
-import { CHECKER, FACTS, FRESH, GO_ON, Keeper, Link, TransporterError } from "./link.js";
+import { CHECKER, FACTS, FRESH, GO_ON, Keeper, Link, TransporterError, problemOf } from "./link.js";
 import { Live } from "./live.js";
 import { middlewareOf, place } from "./middleware.js";
 import { HttpOfflineChecker } from "./offline-checker.js";
@@ -119,7 +119,9 @@ function answerOf(facts, req) {
   const kinds = { 401: "unauthorized", 404: "notFound", 409: "conflict", 410: "notFound", 412: "conflict" };
   const name =
     ending === 0 ? "unreachable" : (kinds[status] ?? (status >= 400 && status < 500 ? "rejected" : "failed"));
-  const error = new TransporterError(name, { status, body: readBody(text), retryAfterMs: wait && Number(wait) * 1000 });
+  const body = readBody(text);
+  facts[13] = problemOf(body);
+  const error = new TransporterError(name, { status, body, retryAfterMs: wait && Number(wait) * 1000 });
   throw Object.assign(error, { res, req, [FACTS]: facts });
 }
 
@@ -148,8 +150,8 @@ export class HttpTransporter extends Transporter {
       throw new ConcordiaError("E_OPTIONS", "the option `offlineChecker` must be an HttpOfflineChecker");
     this.#number = calling(() => httpTransporter({ ...options, ...(baseUrl === undefined ? {} : { baseUrl }) }));
     this.#options = httpOptions(this.#number);
-    const { origin, path, timeout, patches } = this.#options;
-    Object.assign(this, { origin, path, timeout, update: patches ? "PATCH" : "PUT", offlineChecker });
+    const { origin, path, timeout, patches, conditional } = this.#options;
+    Object.assign(this, { origin, path, timeout, conditional, update: patches ? "PATCH" : "PUT", offlineChecker });
     this.scope = scopeOf(this.#options);
   }
 
@@ -170,18 +172,18 @@ export class HttpTransporter extends Transporter {
     return Object.assign(() => live.close(), { told: () => live.told() });
   }
 
-  #prepare(action, id, body, key) {
+  #prepare(action, id, body, key, version) {
     const text = id === undefined || id === null ? undefined : String(id);
-    return calling(() => httpPrepare(this.#number, action, text, body, key));
+    return calling(() => httpPrepare(this.#number, action, text, body, key, version));
   }
 
   async #exchange(req, action) {
     return answerOf(await httpExchange(this.#number, req, action), req);
   }
 
-  _prepareSend({ action, payload, id, idempotencyKey }) {
+  _prepareSend({ action, payload, id, idempotencyKey, version }) {
     const wire = { create: WireAction.Create, update: WireAction.Update, delete: WireAction.Delete }[action];
-    return this.#prepare(wire, id, payload, idempotencyKey);
+    return this.#prepare(wire, id, payload, idempotencyKey, version);
   }
 
   _send(req) {
@@ -295,7 +297,7 @@ function demandObject(end, option) {
     );
 }
 
-/** The link to a store's transporter; nothing for none. `told`: `{reachable(), lost()}` of its endpoint; `shape`: how rows look. */
+/** The link to a store's transporter; nothing for none. For `told` and `shape` see `Link`. */
 export function openTransporter(transporter, store, told, shape) {
   if (isAbsent(transporter)) return undefined;
   demandObject(transporter, "transporter");

@@ -9,7 +9,7 @@ use crate::{
         Connection, EditState, PendingEdit,
         error::{Code, Fault},
         id::{ItemId, StorageId, StoreId, Token},
-        input::{Input, Source, StoreOptions},
+        input::{Input, Policy, Source, StoreOptions},
         output::Made,
     },
     web::{
@@ -84,9 +84,16 @@ const fn source(from_server: bool) -> Source {
 
 #[wasm_bindgen(js_class = StoreHandle)]
 impl StoreHandle {
-    /// Opens a store. `storage` is a number that `database` or `keeper` gave.
+    /// Opens a store. `storage` is a number that `database` or `keeper` gave; `policy`: "merge", "local", "remote" or "ask".
     #[wasm_bindgen(constructor)]
-    pub fn new(name: String, schema: &SchemaHandle, link: Option<Link>, storage: Option<u32>) -> Thrown<Self> {
+    pub fn new(
+        name: String,
+        schema: &SchemaHandle,
+        link: Option<Link>,
+        storage: Option<u32>,
+        policy: &str,
+        asks_uncertain: bool,
+    ) -> Thrown<Self> {
         let driver = driver().map_err(thrown)?;
         let storage = storage.and_then(|number| u16::try_from(number).ok()).map(StorageId);
         let shape = schema.shape;
@@ -98,6 +105,13 @@ impl StoreHandle {
             refers: schema.schema.refers,
             patches: link.as_ref().is_some_and(Link::patches),
             numeric_storage_key: schema.schema.numeric,
+            conditional: link.as_ref().is_some_and(Link::conditional),
+            policy: match policy {
+                "ask" => Policy::Ask,
+                "remote" => Policy::Remote,
+                _ => Policy::Local,
+            },
+            asks_uncertain,
             probes: link.as_ref().is_some_and(Link::probes),
         };
         let shell = StoreShell { name, shape, link, storage };

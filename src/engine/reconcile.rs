@@ -7,10 +7,11 @@ use super::{
     Engine,
     answer::is_lost,
     config::{BACKOFF_CAP, BLOCKED_CAP},
+    conflict::{Learnt, OK},
     connectivity::{Slot, Task, is_blocked},
     edit::unsafe_id,
     error::{Code, Fault},
-    id::{CommandId, ItemId, Key, StoreId, Token},
+    id::{CommandId, ItemId, Key, StoreId, Token, Validator},
     input::Rows,
     item::{Attempt, AttemptState, Item, removed},
     lifecycle::{Action, Settled},
@@ -163,14 +164,20 @@ impl<R: Row> Engine<R> {
         } else {
             self.stores[store].last_error = None;
         }
-        let creating = self.unanswered_creates(store);
+        let mut creating = self.unanswered_creates(store);
         let mut all = true;
         for told in rows.rows {
             let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
             all &= match self.stores[store].by_remote.get(&key).copied() {
-                Some(id) => self.hear_row(id, &told, asked),
-                None if creating.iter().any(|id| self.looks_like(*id, &told)) => false,
-                None => self.welcome(store, key, told, asked),
+                Some(id) => self.hear_row(id, &told, None, asked),
+                None => match creating.iter().position(|id| self.looks_like(*id, &told)) {
+                    Some(place) if self.recognise(creating[place], &told, asked) => {
+                        creating.remove(place);
+                        true
+                    }
+                    Some(_) => false,
+                    None => self.welcome(store, key, told, asked),
+                },
             };
         }
         for key in rows.deleted {
@@ -192,22 +199,46 @@ impl<R: Row> Engine<R> {
     /// Whether a row that is new here is likely the one of a create: it waits for the create's own answer, so that
     /// nothing is seen twice. If it is another's, the next answer brings it.
     fn looks_like(&self, id: ItemId, told: &RemoteRow<R>) -> bool {
+        self.items.get(id).is_some_and(|item| item.is_written_in(told))
+    }
+
+    /// A row that looks like the one of this create. True if it is known to be that: the server has said that there is
+    /// one, by refusing the create as a duplicate or by taking it without a key.
+    fn recognise(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) -> bool {
         let Some(item) = self.items.get(id) else { return false };
-        let frozen = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()?.frozen.as_ref());
-        !told.present.is_empty() && frozen.unwrap_or(&item.row).diff(&told.row, told.present).is_empty()
+        let was_taken = item.parked().is_some_and(|fault| fault.code == Code::Uncertain && fault.status.is_some());
+        let is_duplicate = item.disputed().is_some_and(|(fault, since)| fault.code == Code::Conflict && since <= asked);
+        let known = was_taken || is_duplicate;
+        if let Some(key) = told.key.clone().filter(|_| known) {
+            self.created(id, key, Some(told), None, asked);
+            self.touch(id);
+        } else if item.disputed().is_some_and(|(_, since)| since <= asked) {
+            self.leave_dispute(id);
+        }
+        known
     }
 
     /// A row of an item that is here. False if it is passed over.
-    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) -> bool {
+    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, validator: Option<Validator>, asked: Instant) -> bool {
         let Some(item) = self.items.get_mut(id) else { return true };
+        // What the app decides about is not changed under its hands.
+        if item.deciding.is_some() {
+            return false;
+        }
         if item.touched >= asked {
             item.heard = item.heard.max(asked);
             return false;
         }
         let is_newest = item.heard <= asked;
         let awaited = std::mem::take(&mut item.awaited);
-        self.merge(id, told, asked);
-        self.relate(id);
+        let is_sent = item.sync.as_ref().is_some_and(|sync| sync.in_flight.is_some());
+        if is_sent {
+            // What is on its way may be what the answer shows; its own answer tells.
+            self.merge(id, told, asked);
+            self.relate(id);
+        } else {
+            self.learn(id, Learnt { row: told.clone(), validator, asked }, OK);
+        }
         if awaited {
             self.touch(id);
             self.reslot(id);
@@ -291,8 +322,13 @@ impl<R: Row> Engine<R> {
         self.hear(&sent, outcome, answer, blocked);
         match (outcome, answer) {
             (Outcome::Applied, Answer::Response(response)) => {
+                let validator: Option<Validator> = response.version.as_deref().map(Into::into);
+                self.note_validator(sent.store, validator.is_some());
                 if let Body::Json(told) = &response.body {
-                    self.hear_row(id, told, sent.asked);
+                    let learnt = Learnt { row: told.clone(), validator: validator.clone(), asked: sent.asked };
+                    if !self.settle_dispute(id, learnt) {
+                        self.hear_row(id, told, validator, sent.asked);
+                    }
                 }
             }
             (Outcome::Parked(Code::NotFound), _) => {
@@ -307,14 +343,24 @@ impl<R: Row> Engine<R> {
                 | Outcome::Unreachable
                 | Outcome::Intercepted
                 | Outcome::Unauthorized
+                | Outcome::Conflict
+                | Outcome::Preconditions
                 | Outcome::Parked(_),
                 _,
             ) => {
-                // What is only awaited is asked for until it comes; a refresh is the app's matter.
-                let awaited = self.items.get(id).is_some_and(|item| item.awaited);
-                let again = awaited && !matches!(outcome, Outcome::Parked(_));
+                // What is only awaited, and what decides a dispute, is asked for until it comes; a refresh is the app's matter.
+                let wanted = self.items.get(id).is_some_and(|item| item.awaited || item.disputed().is_some());
+                let again = wanted && !matches!(outcome, Outcome::Parked(_));
+                if !again {
+                    self.leave_dispute(id);
+                }
                 self.ask_again(task, &sent, again, self.asked_wait(answer), blocked);
             }
+        }
+        if let Some(item) = self.items.get_mut(id) {
+            // It was looked at, or cannot be.
+            item.stale = false;
+            self.reslot(id);
         }
         self.run();
     }
@@ -322,10 +368,15 @@ impl<R: Row> Engine<R> {
     /// The server does not have the item. False if that is left to what becomes of its edits.
     fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) -> bool {
         let Some(item) = self.items.get_mut(id) else { return true };
-        if item.touched >= asked {
+        let disputed = item.disputed().is_some();
+        if item.touched >= asked && !disputed {
             return false;
         }
         item.awaited = false;
+        if disputed {
+            self.lose_dispute(id, fault);
+            return true;
+        }
         let Some(sync) = &mut item.sync else {
             self.reject_item(id, &fault);
             self.forget(id);
@@ -341,6 +392,20 @@ impl<R: Row> Engine<R> {
         }
         false
     }
+
+    /// The server contradicted an edit of an item that it does not have.
+    fn lose_dispute(&mut self, id: ItemId, mut fault: Fault) {
+        let action = self.items.get_mut(id).and_then(Item::in_flight_mut).map(|attempt| attempt.edit.action);
+        match action {
+            Some(Action::Delete) => self.forget(id),
+            Some(Action::Update) => {
+                fault.code = Code::GoneRemotely;
+                self.park(id, fault);
+                self.touch(id);
+            }
+            Some(Action::Create) | None => self.leave_dispute(id),
+        }
+    }
 }
 
 impl<R: Row> Item<R> {
@@ -350,7 +415,10 @@ impl<R: Row> Item<R> {
         attempt.edit.action == Action::Create
             && match &attempt.state {
                 AttemptState::Storing { .. } => false,
-                AttemptState::Ready | AttemptState::Sending(..) | AttemptState::Waiting(_) => true,
+                AttemptState::Ready
+                | AttemptState::Sending(..)
+                | AttemptState::Waiting(_)
+                | AttemptState::Disputed(..) => true,
                 AttemptState::Parked(fault) => fault.code == Code::Uncertain,
             }
     }

@@ -146,7 +146,10 @@ impl<R: Row> Engine<R> {
                     self.stores[store].walk = Some(walk);
                 }
                 // What has to be read is read until it succeeds; what the app asked for is the app's matter.
-                let again = self.stores[store].behind && !refused;
+                let again = (self.stores[store].behind || self.has_nameless_dispute(store)) && !refused;
+                if refused {
+                    self.leave_nameless_disputes(store);
+                }
                 self.ask_again(task, &sent, again, self.asked_wait(&answer), blocked);
                 Some(Err(fault(outcome, &answer)))
             }
@@ -193,7 +196,11 @@ impl<R: Row> Engine<R> {
                 if own.is_none() {
                     self.advance(store, &walk);
                 }
-                if walk.complete && walk.clean && !walk.resumed {
+                let is_whole = walk.complete && walk.clean && !walk.resumed;
+                if own.is_none() {
+                    self.conclude_losses(store, is_whole && !walk.delta, walk.began);
+                }
+                if is_whole {
                     self.remove_missing(store, walk.began);
                 }
                 Some(Ok(()))
@@ -209,10 +216,14 @@ impl<R: Row> Engine<R> {
     /// A read has ended, in one way or another.
     fn end_read(&mut self, store: StoreId, own: Option<Token>, serves: Instant, result: &Result<(), Fault>) {
         let known = &mut self.stores[store];
-        known.asked = true;
+        let is_first = !std::mem::replace(&mut known.asked, true);
         if result.is_ok() {
             known.fetched = true;
             known.behind &= own.is_some();
+        }
+        if is_first {
+            // Those that were to be looked at first know now whether they are.
+            self.reslot_all(store);
         }
         let served = own.map_or(Served::Since(serves), Served::Own);
         self.settle_fetches(store, Some(served), result);

@@ -6,7 +6,7 @@ use concordia::engine::{
     Engine,
     error::{Code, StorageFailure},
     id::{CommandId, Key, StorageId, StoreId, Token},
-    input::{Cursor, Input, Next, Record, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Policy, Record, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Command, Made, Output, Request},
@@ -276,6 +276,7 @@ impl World {
                 // No transporter of these stores has a way of its own.
                 Command::Probe(..) => return broken("no invention", "a probe"),
                 Command::FetchOne(command, store, _, key) => self.put_on_wire(command, store, Ask::One(key))?,
+                Command::Resolve(..) => return broken("no invention", "nobody wants to be asked"),
             }
         }
         for (token, result) in output.settled {
@@ -503,6 +504,9 @@ impl World {
                 refers: FieldSet::NONE,
                 patches: self.patches,
                 numeric_storage_key: store.0 == 1,
+                conditional: false,
+                policy: Policy::Local,
+                asks_uncertain: false,
                 probes: false,
             };
             let output = self.hand(Input::Open(options, MapRow::default()))?;
@@ -703,6 +707,7 @@ impl World {
             retry_after: None,
             location: None,
             version: None,
+            problem: None,
             said: None,
         };
         let arrives = self.dice.percent(50);
@@ -754,6 +759,7 @@ impl World {
             retry_after: None,
             location: None,
             version: None,
+            problem: None,
             said: None,
         })
     }
@@ -771,6 +777,7 @@ impl World {
             retry_after: None,
             location: None,
             version: None,
+            problem: None,
             said: None,
         })
     }
@@ -804,6 +811,7 @@ fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
         retry_after: None,
         location,
         version: None,
+        problem: None,
         said: None,
     })
 }
@@ -824,11 +832,14 @@ impl World {
             self.input(Input::Flush(store, token))?;
         }
         self.drain()?;
-        for store in self.stores.clone() {
-            let token = self.token(Promise::Other);
-            self.input(Input::Fetch { store, token, own: false })?;
+        // Twice: what the first shows may let an edit leave.
+        for _ in 0..2 {
+            for store in self.stores.clone() {
+                let token = self.token(Promise::Other);
+                self.input(Input::Fetch { store, token, own: false })?;
+            }
+            self.drain()?;
         }
-        self.drain()?;
         if let Some((token, promise)) = self.promises.first_key_value() {
             return broken("settles", format!("{token}: {promise:?}"));
         }

@@ -71,9 +71,9 @@ export function readOptions(given) {
     patches: update === "PATCH",
     idempotencyKey: idempotencyKey(given, base.origin),
     timeout: timeout(given),
+    conditional: typed(given, "conditional", "boolean") ?? true,
     rows: typed(given, "rows", "function"),
     deleted: typed(given, "deleted", "function"),
-    conditional: typed(given, "conditional", "boolean") ?? true,
     since: since(given),
     pages: pages(given),
     live: live(given, base),
@@ -242,7 +242,7 @@ const BODY = 16;
 
 /** What a request says, for middleware and subclasses to change: `{method, url, headers, body}`, the headers a plain object,
  *  the body what will be sent as JSON. Text instead: why it cannot be said. */
-export function prepare(options, action, id, body, key) {
+export function prepare(options, action, id, body, key, version) {
   const { method, template } = options.routes[action];
   let encoded = "";
   if (hasId(template)) {
@@ -253,7 +253,19 @@ export function prepare(options, action, id, body, key) {
   const headers = { Accept: "application/json", ...(body !== undefined && { "Content-Type": "application/json" }) };
   for (const [name, value] of options.headers) headers[name] = value;
   if (options.idempotencyKey && key !== undefined && isValue(key)) headers[options.idempotencyKey] = key;
+  // RFC 9110 §13.1.1 and §13.1.4: only if the row is still in the state that is meant.
+  if (options.conditional && version !== undefined && isValue(version))
+    headers[version.startsWith('"') ? "If-Match" : "If-Unmodified-Since"] = version;
   return { method, url: fill(template, options.basePath, encoded), headers, body };
+}
+
+/** Which state of a row an answer shows, as a precondition can say it again: a strong entity tag (RFC 9110 §8.8.3; a weak one
+ *  never matches in `If-Match`), else its date. The date can be read of any answer, but another origin may not allow the
+ *  header that it would be sent with. */
+function validator(headers, isForeign) {
+  const [tag, date] = [headers.get("ETag"), headers.get("Last-Modified")];
+  if (tag?.startsWith('"')) return tag;
+  return (isForeign ? undefined : date) ?? undefined;
 }
 
 /** The same as `[address, method, headers, body]`, ready to be sent, or why it cannot be. */
@@ -323,7 +335,9 @@ async function ask(request, options, all) {
   }
   const header = (name) => headers.get(name) ?? undefined;
   const wait = inSeconds(header("Retry-After"));
-  const facts = [ANSWERED, status, kind, json, text, wait, header("Location"), header("ETag"), response];
+  const isForeign = ![undefined, options.origin].includes(globalThis.location?.origin);
+  const version = options.conditional ? validator(headers, isForeign) : undefined;
+  const facts = [ANSWERED, status, kind, json, text, wait, header("Location"), version, response];
   // As it came, for those who look for the rest of the rows.
   if (all) facts[BODY] = body;
   return facts;
