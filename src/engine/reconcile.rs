@@ -324,13 +324,13 @@ impl<R: Row> Engine<R> {
         match (outcome, answer) {
             (Outcome::Applied, Answer::Response(response)) => {
                 let validator: Option<Validator> = response.version.as_deref().map(Into::into);
-                self.note_validator(sent.store, validator.is_some());
                 if let Body::Json(told) = &response.body {
                     let learnt = Learnt { row: told.clone(), validator: validator.clone(), asked: sent.asked };
                     if !self.settle_dispute(id, learnt) {
-                        self.hear_row(id, told, validator, sent.asked);
+                        self.hear_row(id, told, validator.clone(), sent.asked);
                     }
                 }
+                self.note_validator(sent.store, validator.is_some());
             }
             (Outcome::Parked(Code::NotFound), _) => {
                 self.origins[sent.origin].forgive(task);
