@@ -2,7 +2,7 @@
  * An expired token costs no edit: the origin is held, the credentials are renewed once for all that were refused, and everything goes
  * on under the keys that it had.
  */
-/* global people, store, told -- of the page */
+/* global HttpTransporter, people, store, told -- of the page */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { problem } from "./support/collection.js";

@@ -44,10 +44,10 @@ test("fifty_creates_made_offline_edited_and_partly_deleted_arrive_as_forty_posts
 
   page = await open();
   const expected = Array.from({ length: KEPT }, (_, at) => ({ name: `Person ${at}`, age: 3, city: "City 3" }));
-  const { items, pending, status } = await page.evaluate(() => told(store));
-  assert.deepEqual(items.map(valuesOf), expected, "after the crash every edit is there, before the server is");
-  assert.equal(pending.length, KEPT, "what was made and deleted offline is nobody's business");
-  assert.equal(status.parked, 0);
+  const before = await page.evaluate(() => told(store));
+  assert.deepEqual(before.items.map(valuesOf), expected, "after the crash every edit is there, before the server is");
+  assert.equal(before.pending.length, KEPT, "what was made and deleted offline is nobody's business");
+  assert.equal(before.status.parked, 0);
 
   await server.start();
   await page.evaluate(() => window.dispatchEvent(new Event("online")));

@@ -9,11 +9,11 @@
  *   path (text without `/api`, or a RegExp) for which `when(request)` holds, after the first `skip`, `times` times (Infinity). Of
  *   several the one that was switched on last is taken.
  *   `position`: `"before"` the request is applied (default), `"after"`, or in the `"middle"` of the answer's body. What happens there:
- *   `answer`, `{ status, headers, body }` or a function of the request, is given instead of the right one; `end` is `"cut"` (the connection
+ *   `answer`, `{ status, headers, body }` or a function of the request and the right answer, is given instead of the right one; `end` is `"cut"` (the connection
  *   breaks) or `"hang"` (no answer at all). `hold`: the request waits, as it arrived, until `release()`. `late(request)`: the answer, made at
  *   arrival, is given when this promise settles.
  *   The handle: `seen`, `lift()`, `release()`.
- * - `log`: `{ at, answeredAt, method, path, query, id, headers, body, status, applied, replayed, fault, count }` of each request, in order of
+ * - `log`: `{ at, answeredAt, method, path, query, id, headers, body, status, retry, applied, replayed, fault, count }` of each request, in order of
  *   arrival; times in ms since the epoch. `writes(…)` and `reads(…)` pick from it.
  * - `isCut = true`: every request is met by a broken connection, and nothing is applied.
  * - `guard(request)`: whatever it returns is answered instead.
@@ -144,7 +144,7 @@ export class FaultServer {
 
   async #fail(outgoing, name, entry, { position, answer, end, late }) {
     const right = position === "before" && (answer || end) ? undefined : this.#done(name, entry);
-    const given = (typeof answer === "function" ? answer(entry) : answer) ?? right;
+    const given = (typeof answer === "function" ? answer(entry, right) : answer) ?? right;
     await late?.(entry);
     if (end === "hang") return undefined;
     if (end === "cut") {
@@ -169,7 +169,7 @@ export class FaultServer {
 
   #head(entry, { status, headers = {}, body }) {
     const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
-    Object.assign(entry, { status, answeredAt: now() });
+    Object.assign(entry, { status, retry: headers["Retry-After"], answeredAt: now() });
     const lines = {
       // A broken connection that has been used before is tried again by the browser itself, and then nobody knows how often.
       Connection: "close",
