@@ -12,6 +12,7 @@ mod answer;
 mod arena;
 mod backoff;
 pub mod config;
+mod conflict;
 mod connectivity;
 mod edit;
 pub mod error;
@@ -43,6 +44,7 @@ pub use view::{EditState, PendingEdit, Status};
 
 use arena::{Items, Stores};
 use backoff::Random;
+use conflict::Decision;
 use connectivity::Origin;
 use error::Fault;
 use id::{CommandId, ItemId, Seq, StorageId, StoreId};
@@ -76,6 +78,7 @@ pub struct Engine<R> {
     erased: Vec<Erasure>,
     batches: Map<CommandId, Batch>,
     requests: Map<CommandId, Sent>,
+    decisions: Map<CommandId, Decision<R>>,
     waiters: Map<ItemId, Vec<Waiter>>,
     /// For each store a row of it without values.
     blanks: Vec<R>,
@@ -106,6 +109,7 @@ impl<R: Row> Engine<R> {
             erased: Vec::new(),
             batches: Map::new(),
             requests: Map::new(),
+            decisions: Map::new(),
             waiters: Map::new(),
             blanks: Vec::new(),
             unrelated: Vec::new(),
@@ -147,6 +151,7 @@ impl<R: Row> Engine<R> {
             Input::Fetched(command, answer) => self.fetched(command, answer),
             Input::Heard(store, rows) => self.heard(store, rows),
             Input::FetchedOne(command, answer) => self.fetched_one(command, &answer),
+            Input::Resolved(command, resolution) => self.resolved(command, resolution),
             Input::Woken => self.run(),
             Input::NetworkHinted => self.hurry(),
             Input::Reachable(store) => self.reachable(store),

@@ -105,8 +105,9 @@ pub fn http_prepare(
     id: Option<String>,
     body: &JsValue,
     key: Option<String>,
+    version: Option<String>,
 ) -> Thrown<JsValue> {
-    let prepared = http(number)?.prepare(action, id.as_deref(), body, key.as_deref());
+    let prepared = http(number)?.prepare(action, id.as_deref(), body, key.as_deref(), version.as_deref());
     prepared.map_err(|reason| thrown(Fault::new(Code::UnsafeId, reason)))
 }
 

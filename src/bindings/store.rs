@@ -8,7 +8,7 @@ use crate::{
     engine::{
         Connection, EditState, PendingEdit,
         id::{ItemId, StorageId, StoreId, Token},
-        input::{Input, Source, StoreOptions},
+        input::{Input, Policy, Source, StoreOptions},
         output::Made,
     },
     web::{
@@ -77,9 +77,16 @@ const fn source(from_server: bool) -> Source {
 
 #[wasm_bindgen(js_class = StoreHandle)]
 impl StoreHandle {
-    /// Opens a store. `storage` is a number that `database` or `keeper` gave.
+    /// Opens a store. `storage` is a number that `database` or `keeper` gave; `policy`: "merge", "local", "remote" or "ask".
     #[wasm_bindgen(constructor)]
-    pub fn new(name: String, schema: &SchemaHandle, link: Option<Link>, storage: Option<u32>) -> Thrown<Self> {
+    pub fn new(
+        name: String,
+        schema: &SchemaHandle,
+        link: Option<Link>,
+        storage: Option<u32>,
+        policy: &str,
+        asks_uncertain: bool,
+    ) -> Thrown<Self> {
         let driver = driver().map_err(thrown)?;
         let storage = storage.and_then(|number| u16::try_from(number).ok()).map(StorageId);
         let shape = schema.shape;
@@ -91,6 +98,13 @@ impl StoreHandle {
             refers: schema.schema.refers,
             patches: link.as_ref().is_some_and(Link::patches),
             numeric_storage_key: schema.schema.numeric,
+            conditional: link.as_ref().is_some_and(Link::conditional),
+            policy: match policy {
+                "ask" => Policy::Ask,
+                "remote" => Policy::Remote,
+                _ => Policy::Local,
+            },
+            asks_uncertain,
         };
         let shell = StoreShell { name, shape, link, storage };
         let id = driver.open(shell, options).map_err(thrown)?;

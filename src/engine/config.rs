@@ -18,5 +18,8 @@ pub const RETRY_AFTER_CAP: Millis = Millis(3_600_000);
 pub const OUTAGE_FREE: u64 = 8;
 /// The least span between requests of a long outage.
 pub const OUTAGE_SPACING: Millis = Millis(5_000);
+/// How often in a row the edits of one item are merged into what the server says it holds instead; then it is parked. Who
+/// loses so often against others' edits contradicts a rule of the server rather than them.
+pub const MAX_DISPUTES: u8 = 5;
 /// How often an aborted batch is written again at once, before client storage counts as failed.
 pub const BATCH_TRIES: u32 = 3;

@@ -113,6 +113,11 @@ impl Origin {
         }
     }
 
+    /// Whether nobody answers.
+    pub(super) const fn is_offline(&self) -> bool {
+        matches!(self.trouble, Some(Trouble { answers: false, .. }))
+    }
+
     pub(super) const fn is_troubled(&self) -> bool {
         self.trouble.is_some()
     }

@@ -2,7 +2,7 @@
 
 use super::{
     error::{Fault, StorageFailure},
-    id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
+    id::{CommandId, ItemId, Key, StorageId, StoreId, Token, Validator},
     item::Sync,
     outcome::Answer,
     row::{FieldSet, RemoteRow},
@@ -34,6 +34,37 @@ pub struct StoreOptions {
     pub patches: bool,
     /// Whether keys for client storage are made as numbers.
     pub numeric_storage_key: bool,
+    /// Whether its transporter can say which state of a row a write means, so that it is worth to learn that.
+    pub conditional: bool,
+    /// What is done about a field that was changed here and there.
+    pub policy: Policy,
+    /// Whether a create whose answer was lost waits for the app's word.
+    pub asks_uncertain: bool,
+}
+
+/// What is done about a field that was edited here and has another value there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// It keeps the edit.
+    #[default]
+    Local,
+    /// It takes the server's value.
+    Remote,
+    /// The app is asked, each time.
+    Ask,
+}
+
+/// What the app says to a conflict.
+#[derive(Clone, Debug)]
+pub enum Resolution<R> {
+    /// The edit stands.
+    Local,
+    /// The server's values stand.
+    Remote,
+    /// These values stand, for the fields of the set.
+    Values(R, FieldSet),
+    /// It could not say.
+    Failed(Fault),
 }
 
 /// One thing that happened. `R` is the row, see [`Row`](super::row::Row).
@@ -129,6 +160,8 @@ pub enum Input<R> {
     Fetched(CommandId, Answer<Rows<R>>),
     /// The server told of changes without being asked.
     Heard(StoreId, Rows<R>),
+    /// A `Resolve` was answered.
+    Resolved(CommandId, Resolution<R>),
     /// A `FetchOne` was answered.
     FetchedOne(CommandId, Answer<RemoteRow<R>>),
     /// The moment that was asked for has come.
@@ -163,4 +196,6 @@ pub struct Record<R> {
     pub row: R,
     /// What is still to be said to the server.
     pub sync: Option<Box<Sync<R>>>,
+    /// Which state of the server's row this is, if the server tells.
+    pub validator: Option<Validator>,
 }

@@ -40,7 +40,11 @@ impl<R: Row> Engine<R> {
     /// Finds the item's place in the queue of its origin.
     pub(super) fn reslot(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
-        let wanted = self.may_ask(item.store) && !item.awaited && self.may_leave(id).is_some();
+        let wanted = self.may_ask(item.store)
+            && !item.awaited
+            && item.deciding.is_none()
+            && self.may_leave(id).is_some()
+            && !self.looks_first(id);
         let Some(item) = self.items.get(id) else { return };
         let slot = if wanted { item.wanted_slot(id) } else { Slot::Out };
         let Some(place) = self.stores[item.store].origin else { return };
@@ -151,10 +155,12 @@ impl<R: Row> Engine<R> {
             let pending = |item: &mut Item<R>| item.sync.as_mut()?.pending.take();
             let Some(edit) = self.items.get_mut(id).and_then(pending) else { return };
             let edit = self.split(id, edit, late);
-            let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
+            let Some(item) = self.items.get_mut(id) else { return };
+            let validator = item.validator.clone().filter(|_| edit.action != Action::Create);
+            let Some(sync) = &mut item.sync else { return };
             // Never the key that may be stored with the edit: should this attempt leave without being stored, that one
             // comes back after a restart, for whatever the payload is then.
-            sync.in_flight = Some(Attempt::new(Edit { key, ..edit }));
+            sync.in_flight = Some(Attempt { validator, ..Attempt::new(Edit { key, ..edit }) });
             self.touch(id);
         }
         let probe = self.origins[place].reserve();
@@ -225,6 +231,7 @@ impl<R: Row> Engine<R> {
                 Action::Delete => all,
             },
             idempotency_key: attempt.edit.key,
+            validator: attempt.validator.clone(),
         };
         self.origins[place].sent();
         self.requests.insert(command, Sent { what: What::Edit(id), store, origin: place, asked, probe });
@@ -265,7 +272,10 @@ impl<R: Row> Item<R> {
                     AttemptState::Ready => Slot::Ready(task),
                     AttemptState::Waiting(until) if attempt.lost => Slot::Lost(until, task),
                     AttemptState::Waiting(until) => Slot::Waiting(until, task),
-                    AttemptState::Storing { .. } | AttemptState::Sending(..) | AttemptState::Parked(_) => Slot::Out,
+                    AttemptState::Storing { .. }
+                    | AttemptState::Sending(..)
+                    | AttemptState::Disputed(..)
+                    | AttemptState::Parked(_) => Slot::Out,
                 }
             }
             (None, Some(edit)) => Slot::Ready(Task::Edit(edit.first, id)),

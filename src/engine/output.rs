@@ -2,7 +2,7 @@
 
 use super::{
     error::Fault,
-    id::{CommandId, IdempotencyKey, ItemId, Key, StorageId, StoreId, Token},
+    id::{CommandId, IdempotencyKey, ItemId, Key, StorageId, StoreId, Token, Validator},
     input::Record,
     lifecycle::Action,
     row::FieldSet,
@@ -64,6 +64,21 @@ pub enum Command<R> {
     FetchAll(CommandId, StoreId, Reading),
     /// Read one item; answer `FetchedOne`.
     FetchOne(CommandId, StoreId, ItemId, Key),
+    /// Ask the app about a conflict; answer `Resolved`.
+    Resolve(CommandId, StoreId, ItemId, Conflict<R>),
+}
+
+/// Fields that were edited here and have other values there.
+#[derive(Clone, Debug)]
+pub struct Conflict<R> {
+    /// What the server held of the edited fields when they were edited.
+    pub base: R,
+    /// The edited fields as they are here; none of an item that is removed here.
+    pub local: R,
+    /// What the server holds.
+    pub remote: R,
+    /// The status by which it came to light; 200 for a read.
+    pub status: u16,
 }
 
 /// One record to write or to erase.
@@ -99,4 +114,6 @@ pub struct Request<R> {
     pub fields: FieldSet,
     /// For servers that can tell a repeated request.
     pub idempotency_key: IdempotencyKey,
+    /// Which state of the server's row is meant, if that is known.
+    pub validator: Option<Validator>,
 }

@@ -10,7 +10,7 @@ use super::{
     connectivity::{Slot, Task, is_blocked},
     edit::unsafe_id,
     error::{Code, Fault},
-    id::{CommandId, ItemId, Key, StoreId, Token},
+    id::{CommandId, ItemId, Key, StoreId, Token, Validator},
     input::Rows,
     item::{Attempt, AttemptState, Item, removed},
     lifecycle::{Action, Settled},
@@ -92,13 +92,20 @@ impl<R: Row> Engine<R> {
             }
             answer => {
                 // The first read is made again until it succeeds; one that the app asked for is the app's matter.
-                let again = !self.stores[store].fetched && !matches!(outcome, Outcome::Parked(_));
+                let wanted = !self.stores[store].fetched || self.has_nameless_dispute(store);
+                let again = wanted && !matches!(outcome, Outcome::Parked(_));
+                if !again {
+                    self.leave_nameless_disputes(store);
+                }
                 self.ask_again(task, &sent, again, self.asked_wait(&answer), blocked);
                 Err(fault(outcome, &answer))
             }
         };
         self.stores[store].buried.clear();
-        self.stores[store].asked = true;
+        if !std::mem::replace(&mut self.stores[store].asked, true) {
+            // Those that were to be read first know now whether they are.
+            self.reslot_all(store);
+        }
         let served = own.map_or(Served::Since(sent.asked), Served::Own);
         self.settle_fetches(store, Some(served), &result);
         let more = self.stores[store].fetching.iter().any(|wanted| wanted.own);
@@ -196,14 +203,22 @@ impl<R: Row> Engine<R> {
         } else {
             self.stores[store].last_error = None;
         }
-        let creating = self.unanswered_creates(store);
+        let mut creating = self.unanswered_creates(store);
         for told in rows.rows {
             let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
             match self.stores[store].by_remote.get(&key).copied() {
-                Some(id) => self.hear_row(id, &told, asked),
-                None if creating.iter().any(|id| self.looks_like(*id, &told)) => {}
-                None => self.welcome(store, key, told, asked),
+                Some(id) => self.hear_row(id, &told, None, asked),
+                None => match creating.iter().position(|id| self.looks_like(*id, &told)) {
+                    Some(place) if self.recognise(creating[place], &told, asked) => {
+                        creating.remove(place);
+                    }
+                    Some(_) => {}
+                    None => self.welcome(store, key, told, asked),
+                },
             }
+        }
+        for id in creating {
+            self.conclude_loss(id, rows.complete, asked);
         }
         for key in rows.deleted {
             if let Some(id) = self.stores[store].by_remote.get(&key).copied() {
@@ -226,21 +241,59 @@ impl<R: Row> Engine<R> {
     /// Whether a row that is new here is likely the one of a create: it waits for the create's own answer, so that
     /// nothing is seen twice. If it is another's, the next answer brings it.
     fn looks_like(&self, id: ItemId, told: &RemoteRow<R>) -> bool {
+        self.items.get(id).is_some_and(|item| item.is_written_in(told))
+    }
+
+    /// A row that looks like the one of this create. True if it is known to be that: the server has said that there is
+    /// one, by refusing the create as a duplicate or by taking it without a key.
+    fn recognise(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) -> bool {
         let Some(item) = self.items.get(id) else { return false };
-        let frozen = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()?.frozen.as_ref());
-        !told.present.is_empty() && frozen.unwrap_or(&item.row).diff(&told.row, told.present).is_empty()
+        let was_taken = item.parked().is_some_and(|fault| fault.code == Code::Uncertain && fault.status.is_some());
+        let is_duplicate = item.disputed().is_some_and(|(fault, since)| fault.code == Code::Conflict && since <= asked);
+        let known = was_taken || is_duplicate;
+        if let Some(key) = told.key.clone().filter(|_| known) {
+            self.created(id, key, Some(told), None, asked);
+            self.touch(id);
+        } else if item.disputed().is_some_and(|(_, since)| since <= asked) {
+            self.leave_dispute(id);
+        }
+        known
+    }
+
+    /// No row looks like the one of this create, whose answer was lost or which was refused as a duplicate.
+    fn conclude_loss(&mut self, id: ItemId, complete: bool, asked: Instant) {
+        let Some((fault, _)) = self.items.get(id).and_then(|item| item.disputed()).filter(|(_, since)| *since <= asked)
+        else {
+            return;
+        };
+        if fault.code == Code::Uncertain && complete {
+            // It is not there, so it can be sent again without making two.
+            self.ready_again(id);
+        } else {
+            self.leave_dispute(id);
+        }
     }
 
     /// A row of an item that is here.
-    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) {
+    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, validator: Option<Validator>, asked: Instant) {
         let Some(item) = self.items.get_mut(id) else { return };
         if item.touched >= asked {
             item.heard = item.heard.max(asked);
             return;
         }
+        // What the app decides about is not changed under its hands.
+        if item.heard > asked || item.deciding.is_some() {
+            return;
+        }
         let awaited = std::mem::take(&mut item.awaited);
-        self.merge(id, told, asked);
-        self.relate(id);
+        let is_sent = item.sync.as_ref().is_some_and(|sync| sync.in_flight.is_some());
+        if is_sent {
+            // What is on its way may be what the answer shows; its own answer tells.
+            self.merge(id, told, asked);
+            self.relate(id);
+        } else {
+            self.learn(id, told, validator, asked, OK);
+        }
         if awaited {
             self.touch(id);
             self.reslot(id);
@@ -318,8 +371,12 @@ impl<R: Row> Engine<R> {
         self.hear(&sent, outcome, answer, blocked);
         match (outcome, answer) {
             (Outcome::Applied, Answer::Response(response)) => {
-                if let Body::Json(told) = &response.body {
-                    self.hear_row(id, told, sent.asked);
+                let validator: Option<Validator> = response.version.as_deref().map(Into::into);
+                self.note_validator(sent.store, validator.is_some());
+                if let Body::Json(told) = &response.body
+                    && !self.settle_dispute(id, told, validator.clone(), sent.asked)
+                {
+                    self.hear_row(id, told, validator, sent.asked);
                 }
             }
             (Outcome::Parked(Code::NotFound), _) => {
@@ -334,14 +391,24 @@ impl<R: Row> Engine<R> {
                 | Outcome::Unreachable
                 | Outcome::Intercepted
                 | Outcome::Unauthorized
+                | Outcome::Conflict
+                | Outcome::Preconditions
                 | Outcome::Parked(_),
                 _,
             ) => {
-                // What is only awaited is asked for until it comes; a refresh is the app's matter.
-                let awaited = self.items.get(id).is_some_and(|item| item.awaited);
-                let again = awaited && !matches!(outcome, Outcome::Parked(_));
+                // What is only awaited, and what decides a dispute, is asked for until it comes; a refresh is the app's matter.
+                let wanted = self.items.get(id).is_some_and(|item| item.awaited || item.disputed().is_some());
+                let again = wanted && !matches!(outcome, Outcome::Parked(_));
+                if !again {
+                    self.leave_dispute(id);
+                }
                 self.ask_again(task, &sent, again, self.asked_wait(answer), blocked);
             }
+        }
+        if let Some(item) = self.items.get_mut(id) {
+            // It was looked at, or cannot be.
+            item.stale = false;
+            self.reslot(id);
         }
         self.run();
     }
@@ -349,10 +416,14 @@ impl<R: Row> Engine<R> {
     /// The server does not have the item.
     fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) {
         let Some(item) = self.items.get_mut(id) else { return };
-        if item.touched >= asked {
+        let disputed = item.disputed().is_some();
+        if item.touched >= asked && !disputed {
             return;
         }
         item.awaited = false;
+        if disputed {
+            return self.lose_dispute(id, fault);
+        }
         let Some(sync) = &mut item.sync else {
             self.reject_item(id, &fault);
             return self.forget(id);
@@ -365,7 +436,24 @@ impl<R: Row> Engine<R> {
             self.touch(id);
         }
     }
+
+    /// The server contradicted an edit of an item that it does not have.
+    fn lose_dispute(&mut self, id: ItemId, mut fault: Fault) {
+        let action = self.items.get_mut(id).and_then(Item::in_flight_mut).map(|attempt| attempt.edit.action);
+        match action {
+            Some(Action::Delete) => self.forget(id),
+            Some(Action::Update) => {
+                fault.code = Code::GoneRemotely;
+                self.park(id, fault);
+                self.touch(id);
+            }
+            Some(Action::Create) | None => self.leave_dispute(id),
+        }
+    }
 }
+
+/// RFC 9110 §15.3.1: the status of a conflict that a read brought to light.
+const OK: u16 = 200;
 
 impl<R: Row> Item<R> {
     /// Whether a create of it has left, and was not refused.
@@ -374,7 +462,10 @@ impl<R: Row> Item<R> {
         attempt.edit.action == Action::Create
             && match &attempt.state {
                 AttemptState::Storing { .. } => false,
-                AttemptState::Ready | AttemptState::Sending(..) | AttemptState::Waiting(_) => true,
+                AttemptState::Ready
+                | AttemptState::Sending(..)
+                | AttemptState::Waiting(_)
+                | AttemptState::Disputed(..) => true,
                 AttemptState::Parked(fault) => fault.code == Code::Uncertain,
             }
     }

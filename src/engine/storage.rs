@@ -282,6 +282,7 @@ impl<R: Row> Item<R> {
             remote_key: self.remote_key.clone(),
             row: self.row.clone(),
             sync: self.sync.clone(),
+            validator: self.validator.clone(),
         };
         Write::Put(self.store, id, record)
     }

@@ -2,11 +2,12 @@
 
 use super::{
     Engine,
+    conflict::Validators,
     connectivity::{Connection, Origin, Task},
     error::{Code, Fault, StorageFailure},
     id::{ItemId, Key, StorageId, StoreId, Token},
     index::Index,
-    input::{Record, StoreOptions},
+    input::{Policy, Record, StoreOptions},
     item::{AttemptState, Item, Sync},
     lifecycle::{Action, Settled},
     output::{Command, Made},
@@ -31,6 +32,10 @@ pub(super) struct Store {
     pub(super) whole: bool,
     pub(super) patches: bool,
     pub(super) numeric_storage_key: bool,
+    pub(super) policy: Policy,
+    pub(super) asks_uncertain: bool,
+    /// What is known of the server's way to tell states of rows apart.
+    pub(super) validators: Validators,
     pub(super) by_remote: Index,
     pub(super) by_storage: Index,
     /// Items with something to say to the server.
@@ -101,6 +106,9 @@ impl<R: Row> Engine<R> {
             whole: options.refers.is_empty(),
             patches: options.patches,
             numeric_storage_key: options.numeric_storage_key,
+            policy: options.policy,
+            asks_uncertain: options.asks_uncertain,
+            validators: if options.conditional { Validators::Unknown } else { Validators::Unused },
             by_remote: Index::default(),
             by_storage: Index::default(),
             unsynced: Set::new(),
@@ -184,6 +192,8 @@ impl<R: Row> Engine<R> {
         let mut item = Item::new(store, record.row, record.storage_key);
         item.remote_key = record.remote_key;
         item.sync = record.sync;
+        item.validator = record.validator;
+        item.stale = item.sync.is_some();
         (item.version, item.committed) = (1, 1);
         item.sync.iter_mut().for_each(|sync| sync.reload());
         item.awaited = item.sync.as_ref().is_some_and(|sync| sync.awaits());
@@ -343,6 +353,7 @@ impl<R: Row> Engine<R> {
         let waiting: Vec<ItemId> = self.stores[store].unsynced.iter().copied().collect();
         for id in waiting {
             self.end_wait(id);
+            self.ask_about(id);
         }
         self.ask_awaited(store);
         self.changes(store);
@@ -411,9 +422,10 @@ impl<R: Row> Engine<R> {
             Some((Some(attempt), _)) => match attempt.state {
                 AttemptState::Storing { .. } | AttemptState::Sending(..) => true,
                 AttemptState::Ready => !blocked,
+                AttemptState::Disputed(..) => !blocked && self.is_asking(item),
                 AttemptState::Waiting(_) | AttemptState::Parked(_) => false,
             },
-            Some((None, Some(_))) => !blocked && !item.awaited && item.waits_for.is_none(),
+            Some((None, Some(_))) => !blocked && !item.awaited && item.waits_for.is_none() && item.deciding.is_none(),
             Some((None, None)) | None => false,
         }
     }
@@ -450,6 +462,7 @@ impl<R: Row> Engine<R> {
         let unsynced: Vec<ItemId> = self.stores[store].unsynced.iter().copied().collect();
         for id in unsynced {
             self.reslot(id);
+            self.ask_about(id);
         }
     }
 
@@ -511,7 +524,7 @@ impl<R: Row> Sync<R> {
             AttemptState::Storing { .. } | AttemptState::Sending(..) | AttemptState::Waiting(_) => {
                 attempt.state = AttemptState::Ready;
             }
-            AttemptState::Ready | AttemptState::Parked(_) => {}
+            AttemptState::Ready | AttemptState::Disputed(..) | AttemptState::Parked(_) => {}
         }
         attempt.attempts = attempt.attempts.max(1);
         attempt.strikes = 0;

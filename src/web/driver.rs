@@ -30,10 +30,10 @@ use crate::engine::{
     Engine,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Record},
+    input::{Input, Record, Resolution},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
-    output::{Changes, Command, Made, Output, Reading, Request, Write},
+    output::{Changes, Command, Conflict, Made, Output, Reading, Request, Write},
 };
 
 /// What the shell knows of one store.
@@ -334,6 +334,7 @@ impl Driver {
             Command::Send(id, store, request) => self.send(id, store, &request),
             Command::FetchAll(id, store, reading) => self.fetch_all(id, store, reading),
             Command::FetchOne(id, store, item, key) => self.fetch_one(id, store, item, &key),
+            Command::Resolve(id, store, item, conflict) => self.resolve(id, store, item, &conflict),
         }
     }
 
@@ -420,7 +421,39 @@ impl Driver {
         let here = self.read(|engine| engine.storage_key(request.item).map(storage_key));
         let here = here.ok().flatten().unwrap_or_default();
         let (action, name) = (request.action.name(), request.idempotency_key.text());
-        link.push(id.0, store.0, action, &payload, &there, request.item.0, &here, &name);
+        let version = request.validator.as_deref();
+        link.push(id.0, store.0, action, &payload, &there, request.item.0, &here, &name, version);
+    }
+
+    fn resolve(&self, id: CommandId, store: StoreId, item: ItemId, conflict: &Conflict<JsRow>) {
+        let Some((_, link)) = self.linked(store) else { return };
+        let Conflict { base, local, remote, status } = conflict;
+        link.resolve(id.0, store.0, item.0, &base.js(), &local.js(), &remote.js(), *status);
+    }
+
+    /// The app has decided about a conflict: "local", "remote", its values, or an error.
+    ///
+    /// # Errors
+    /// `E_POISONED`.
+    pub fn resolved(
+        &'static self,
+        id: CommandId,
+        store: StoreId,
+        word: &JsValue,
+        error: &JsValue,
+    ) -> Result<(), Fault> {
+        let Some(shell) = self.shell(store) else { return Ok(()) };
+        let failed = |message: &str| Resolution::Failed(Fault::new(Code::Conflict, message));
+        let resolution = match (error.as_string(), word.as_string().as_deref()) {
+            (Some(message), _) => failed(&message),
+            (None, Some("local")) => Resolution::Local,
+            (None, Some("remote")) => Resolution::Remote,
+            (None, _) => match shell.shape.take(word, false) {
+                Ok(taken) => Resolution::Values(taken.row, taken.fields),
+                Err(fault) => failed(&["`onConflict` gave values that cannot be kept: ", &fault.message].concat()),
+            },
+        };
+        self.handle(Input::Resolved(id, resolution)).map(drop)
     }
 
     fn fetch_all(&self, id: CommandId, store: StoreId, reading: Reading) {
@@ -471,7 +504,7 @@ fn map_answer<T>(answer: Answer<JsValue>, read: impl FnOnce(JsValue) -> Option<T
         Answer::Unreachable { message } => Answer::Unreachable { message },
         Answer::TimedOut => Answer::TimedOut,
         Answer::Cut => Answer::Cut,
-        Answer::Response(Response { status, body, text, retry_after, location, version, said }) => {
+        Answer::Response(Response { status, body, text, retry_after, location, version, problem, said }) => {
             let body = match body {
                 Body::Json(json) => read(json).map_or(Body::Empty, Body::Json),
                 Body::Empty => Body::Empty,
@@ -479,7 +512,7 @@ fn map_answer<T>(answer: Answer<JsValue>, read: impl FnOnce(JsValue) -> Option<T
                 Body::Foreign => Body::Foreign,
                 Body::TooLarge => Body::TooLarge,
             };
-            Answer::Response(Response { status, body, text, retry_after, location, version, said })
+            Answer::Response(Response { status, body, text, retry_after, location, version, problem, said })
         }
     }
 }

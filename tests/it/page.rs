@@ -7,9 +7,9 @@ use concordia::engine::{
     Engine, PendingEdit, Status,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Record, Rows, Source, StoreOptions},
+    input::{Input, Policy, Record, Resolution, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
-    output::{Command, Made, Output, Reading, Request, Write},
+    output::{Command, Conflict, Made, Output, Reading, Request, Write},
     row::{FieldSet, Reference, RemoteRow, Row},
     time::Millis,
 };
@@ -50,6 +50,8 @@ pub struct Page {
     pub wake_at: Option<Millis>,
     /// How the collection was asked for, each time.
     pub readings: Vec<Reading>,
+    /// What the app is asked about, oldest first.
+    pub conflicts: VecDeque<(CommandId, ItemId, Conflict<MapRow>)>,
     /// Everything that the engine has said.
     pub said: Vec<String>,
     /// Those of the first store.
@@ -67,6 +69,9 @@ pub fn options() -> StoreOptions {
         refers: FieldSet::NONE,
         patches: true,
         numeric_storage_key: false,
+        conditional: false,
+        policy: Policy::Local,
+        asks_uncertain: false,
     }
 }
 
@@ -100,6 +105,7 @@ impl Page {
             slow_disk: false,
             wake_at: None,
             readings: Vec::new(),
+            conflicts: VecDeque::new(),
             said: Vec::new(),
             options: options.clone(),
             settled: BTreeMap::new(),
@@ -292,6 +298,10 @@ impl Page {
                     (command, store, Asked::All)
                 }
                 Command::FetchOne(command, store, _, key) => (command, store, Asked::One(key)),
+                Command::Resolve(command, _, item, conflict) => {
+                    self.conflicts.push_back((command, item, conflict));
+                    continue;
+                }
             };
             self.requests += 1;
             self.network.push(Leaving { command, store, what });
@@ -397,6 +407,12 @@ impl Page {
         self.answer(item, json(200, RemoteRow { row: told.row.with_references(&references), ..told }));
     }
 
+    /// The app decides about the oldest conflict.
+    pub fn resolve(&mut self, resolution: Resolution<MapRow>) {
+        let (command, ..) = self.conflicts.pop_front().unwrap_or_else(|| panic!("nothing is asked"));
+        self.does(Input::Resolved(command, resolution));
+    }
+
     /// An item that both sides hold.
     pub fn settled_item(&mut self, key: &str, values: &[(usize, i64)]) -> ItemId {
         let item = self.create(values);
@@ -441,6 +457,7 @@ pub fn body<B>(status: u16, body: Body<B>) -> Answer<B> {
         retry_after: None,
         location: None,
         version: None,
+        problem: None,
         said: None,
     })
 }
@@ -451,6 +468,14 @@ pub fn json<B>(status: u16, value: B) -> Answer<B> {
 
 pub fn empty<B>(status: u16) -> Answer<B> {
     body(status, Body::Empty)
+}
+
+/// The same answer, which says which state of the row it shows.
+pub fn versioned<B>(version: &str, answer: Answer<B>) -> Answer<B> {
+    match answer {
+        Answer::Response(response) => Answer::Response(Response { version: Some(version.into()), ..response }),
+        Answer::Unreachable { .. } | Answer::TimedOut | Answer::Cut => answer,
+    }
 }
 
 /// A row as a server gives it.

@@ -19,6 +19,9 @@ extern "C" {
     /// Whether an update sends only the edited fields.
     #[wasm_bindgen(method, getter, structural)]
     pub fn patches(this: &Link) -> bool;
+    /// Whether it can say which state of a row a write means.
+    #[wasm_bindgen(method, getter, structural)]
+    pub fn conditional(this: &Link) -> bool;
     /// Sends an edit.
     #[wasm_bindgen(method, structural)]
     #[allow(clippy::too_many_arguments)]
@@ -32,6 +35,7 @@ extern "C" {
         item: u32,
         storage_key: &JsValue,
         key: &str,
+        version: Option<&str>,
     );
     /// Reads the collection; `own`: in the way that the app gave with this promise.
     #[wasm_bindgen(method, structural, js_name = fetchAll)]
@@ -39,6 +43,19 @@ extern "C" {
     /// Reads one item.
     #[wasm_bindgen(method, structural, js_name = fetchOne)]
     pub fn fetch_one(this: &Link, command: u32, store: u16, id: &JsValue, item: u32);
+    /// Asks the app about a conflict.
+    #[wasm_bindgen(method, structural)]
+    #[allow(clippy::too_many_arguments)]
+    pub fn resolve(
+        this: &Link,
+        command: u32,
+        store: u16,
+        item: u32,
+        base: &JsValue,
+        local: &JsValue,
+        remote: &JsValue,
+        status: u16,
+    );
 }
 
 /// What was asked of a link.
@@ -78,5 +95,6 @@ pub fn answer(facts: &Array) -> Answer<JsValue> {
     };
     let (status, retry_after, location, version) = (number(1).unwrap_or_default(), text(5), text(6), text(7));
     let said = text(11).map(|message| Said { message, status: number(12) });
-    Answer::Response(Response { status, body, text: text(4), retry_after, location, version, said })
+    let problem = text(13);
+    Answer::Response(Response { status, body, text: text(4), retry_after, location, version, problem, said })
 }

@@ -6,7 +6,7 @@ use concordia::engine::{
     Engine,
     error::{Code, StorageFailure},
     id::{CommandId, Key, StorageId, StoreId, Token},
-    input::{Input, Record, Rows, Source, StoreOptions},
+    input::{Input, Policy, Record, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Command, Made, Output, Request},
@@ -258,6 +258,7 @@ impl World {
                 Command::Send(command, store, request) => self.send(command, store, &request)?,
                 Command::FetchAll(command, store, _) => self.put_on_wire(command, store, Ask::All)?,
                 Command::FetchOne(command, store, _, key) => self.put_on_wire(command, store, Ask::One(key))?,
+                Command::Resolve(..) => return broken("no invention", "nobody wants to be asked"),
             }
         }
         for (token, result) in output.settled {
@@ -485,6 +486,9 @@ impl World {
                 refers: FieldSet::NONE,
                 patches: self.patches,
                 numeric_storage_key: store.0 == 1,
+                conditional: false,
+                policy: Policy::Local,
+                asks_uncertain: false,
             };
             let output = self.hand(Input::Open(options, MapRow::default()))?;
             self.carry_out(output)?;
@@ -684,6 +688,7 @@ impl World {
             retry_after: None,
             location: None,
             version: None,
+            problem: None,
             said: None,
         };
         let arrives = self.dice.percent(50);
@@ -724,6 +729,7 @@ impl World {
             retry_after: None,
             location: None,
             version: None,
+            problem: None,
             said: None,
         })
     }
@@ -741,6 +747,7 @@ impl World {
             retry_after: None,
             location: None,
             version: None,
+            problem: None,
             said: None,
         })
     }
@@ -774,6 +781,7 @@ fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
         retry_after: None,
         location,
         version: None,
+        problem: None,
         said: None,
     })
 }
@@ -794,11 +802,14 @@ impl World {
             self.input(Input::Flush(store, token))?;
         }
         self.drain()?;
-        for store in self.stores.clone() {
-            let token = self.token(Promise::Other);
-            self.input(Input::Fetch { store, token, own: false })?;
+        // Twice: what the first shows may let an edit leave.
+        for _ in 0..2 {
+            for store in self.stores.clone() {
+                let token = self.token(Promise::Other);
+                self.input(Input::Fetch { store, token, own: false })?;
+            }
+            self.drain()?;
         }
-        self.drain()?;
         if let Some((token, promise)) = self.promises.first_key_value() {
             return broken("settles", format!("{token}: {promise:?}"));
         }
