@@ -41,7 +41,7 @@ for (const update of ["PUT", "PATCH"])
     const seen = await page.evaluate(watchedEdits, { edits, fields: FIELDS });
     assert.deepEqual(seen.fallen, [], "no field went back");
     assert.ok(seen.looks > EDITS, "it was looked at all the time");
-    assert.ok(server.reads().length > EDITS / 10, "reads were in between");
+    assert.ok(server.reads().length > 3, "reads were in between");
 
     await until(() => page.evaluate(() => store.pending().length === 0 && store.items.every((item) => item.synced)));
     const expected = rows.map((row, at) => ({

@@ -17,8 +17,9 @@ const JSON_TYPE = { "Content-Type": "application/json" };
 export class Collection {
   /** Every change, as `{ action, data }`: `data` is the row, or the id of one that is gone. */
   onChange = () => {};
+  /** The switches. */
+  is;
   #path;
-  #is;
   #rows = new Map();
   #gone = new Map();
   #answers = new Map();
@@ -27,13 +28,8 @@ export class Collection {
 
   constructor(path, { rows = [], ...habits } = {}) {
     this.#path = path;
-    this.#is = habits;
+    this.is = habits;
     for (const row of rows) this.put(row);
-  }
-
-  /** Changes habits from now on. */
-  become(habits) {
-    Object.assign(this.#is, habits);
   }
 
   /** All rows, oldest first. */
@@ -68,7 +64,7 @@ export class Collection {
 
   /** Does what a request asks for. `applied`: whether it changed anything; `replayed`: whether it was known by its key. */
   answer(request) {
-    const key = this.#is.keys && request.method !== "GET" ? request.headers["idempotency-key"] : undefined;
+    const key = this.is.keys && request.method !== "GET" ? request.headers["idempotency-key"] : undefined;
     if (key === undefined) return this.#do(request);
     const print = `${request.method} ${request.path} ${JSON.stringify(request.body)}`;
     const known = this.#answers.get(key);
@@ -95,15 +91,15 @@ export class Collection {
       return { status: 204, headers: {}, applied: true };
     }
     const values = method === "PATCH" ? { ...known.row, ...request.body } : { ...request.body };
-    const wrong = this.#is.refuses?.(values, id);
+    const wrong = this.is.refuses?.(values, id);
     if (wrong) return { status: 422, headers: { "Content-Type": "application/problem+json" }, body: wrong };
     return this.#written(200, id, { ...values, id });
   }
 
   #create({ body }) {
-    const wrong = this.#is.refuses?.(body, undefined);
+    const wrong = this.is.refuses?.(body, undefined);
     if (wrong) return { status: 422, headers: { "Content-Type": "application/problem+json" }, body: wrong };
-    const { unique } = this.#is;
+    const { unique } = this.is;
     const isDouble = unique && this.rows().some((row) => row[unique] === body[unique]);
     if (isDouble) return problem(409, `There is a row with this ${unique}.`, "duplicate");
     const id = this.#nextId();
@@ -123,8 +119,8 @@ export class Collection {
   }
 
   #list({ headers, query }) {
-    const { pageSize, since } = this.#is;
-    const validators = this.#is.etags ? { ETag: `"list-${this.#revision}"` } : this.#is.dates ? this.#dated() : {};
+    const { pageSize, since } = this.is;
+    const validators = this.is.etags ? { ETag: `"list-${this.#revision}"` } : this.is.dates ? this.#dated() : {};
     if (isFresh(headers, validators)) return { status: 304, headers: validators };
     const after = since && query.has("since") ? Number(query.get("since")) : undefined;
     const all = [...this.#rows.values()].filter((known) => after === undefined || known.revision > after);
@@ -147,18 +143,18 @@ export class Collection {
   #unmet({ headers }, { revision, row }) {
     const match = headers["if-match"];
     const unmodified = headers["if-unmodified-since"];
-    if (this.#is.required && match === undefined && unmodified === undefined)
+    if (this.is.required && match === undefined && unmodified === undefined)
       return problem(428, "This server wants to know which version is changed.");
-    if (this.#is.etags && match !== undefined && match !== "*" && !match.split(/,\s*/).includes(this.etag(row.id)))
+    if (this.is.etags && match !== undefined && match !== "*" && !match.split(/,\s*/).includes(this.etag(row.id)))
       return problem(412, "The row is not what it was.");
-    if (this.#is.dates && unmodified !== undefined && Date.parse(unmodified) < EPOCH + revision * 1000)
+    if (this.is.dates && unmodified !== undefined && Date.parse(unmodified) < EPOCH + revision * 1000)
       return problem(412, "The row was changed since.");
     return undefined;
   }
 
   #validators(id) {
-    if (this.#is.etags) return { ETag: this.etag(id) };
-    return this.#is.dates ? this.#dated(this.#rows.get(id).revision) : {};
+    if (this.is.etags) return { ETag: this.etag(id) };
+    return this.is.dates ? this.#dated(this.#rows.get(id).revision) : {};
   }
 
   /** One second for each change, so that two are never the same. */

@@ -9,9 +9,10 @@
  *   path (text without `/api`, or a RegExp) for which `when(request)` holds, after the first `skip`, `times` times (Infinity). Of
  *   several the one that was switched on last is taken.
  *   `position`: `"before"` the request is applied (default), `"after"`, or in the `"middle"` of the answer's body. What happens there:
- *   `answer`, `{ status, headers, body }` or a function of the request and the right answer, is given instead of the right one; `end` is `"cut"` (the connection
- *   breaks) or `"hang"` (no answer at all). `hold`: the request waits, as it arrived, until `release()`. `late(request)`: the answer, made at
- *   arrival, is given when this promise settles.
+ *   `answer`, `{ status, headers, body }` or a function of the request and the right answer, is given instead of the right one; `end` is `"cut"` (the
+ *   connection breaks, and the browser says so), `"drop"` (a connection that is kept for more is closed, as by a server that dies: then browsers
+ *   send the request again by themselves) or `"hang"` (no answer at all). `hold`: the request waits, as it arrived, until `release()`.
+ *   `late(request)`: the answer, made at arrival, is given when this promise settles.
  *   The handle: `seen`, `lift()`, `release()`.
  * - `log`: `{ at, answeredAt, method, path, query, id, headers, body, status, retry, applied, replayed, fault, count }` of each request, in order of
  *   arrival; times in ms since the epoch. `writes(…)` and `reads(…)` pick from it.
@@ -27,6 +28,9 @@ const HOST = "127.0.0.1";
 const PREFIX = "/api";
 const ALLOWED =
   "Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Unmodified-Since, If-Modified-Since, Authorization";
+/** Nothing that could be an answer. A connection that is closed without a byte may be one that was open before it was needed, and then the
+ *  browser sends the request again by itself, at once (measured in Chromium, for POST as well). */
+const NO_ANSWER = "\0\r\n\r\n";
 const EXPOSED = "ETag, Link, Location, Retry-After";
 
 export class FaultServer {
@@ -147,10 +151,9 @@ export class FaultServer {
     const given = (typeof answer === "function" ? answer(entry, right) : answer) ?? right;
     await late?.(entry);
     if (end === "hang") return undefined;
-    if (end === "cut") {
-      entry.answeredAt = now();
-      return void outgoing.destroy();
-    }
+    entry.answeredAt = now();
+    if (end === "cut") return void outgoing.socket.end(NO_ANSWER);
+    if (end === "drop") return void outgoing.destroy();
     return position === "middle" ? this.#break(outgoing, entry, given) : this.#send(outgoing, entry, given);
   }
 
@@ -171,8 +174,6 @@ export class FaultServer {
     const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
     Object.assign(entry, { status, retry: headers["Retry-After"], answeredAt: now() });
     const lines = {
-      // A broken connection that has been used before is tried again by the browser itself, and then nobody knows how often.
-      Connection: "close",
       ...(body !== undefined && { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) }),
       ...(this.#cross && crossHeaders(this.#cross)),
       ...headers,
