@@ -36,6 +36,7 @@ mod store;
 pub mod time;
 mod twin;
 mod view;
+mod walk;
 
 pub use backoff::retry_after;
 pub use connectivity::Connection;
@@ -145,7 +146,7 @@ impl<R: Row> Engine<R> {
             Input::Resume(store) => self.pause(store, false),
             Input::Close(store, token) => self.close(store, token),
             Input::TurnEnded => self.run(),
-            Input::Loaded { store, records, problem } => self.loaded(store, records, problem),
+            Input::Loaded { store, records, problem, cursor } => self.loaded(store, records, problem, cursor),
             Input::Persisted(command, result) => self.persisted(command, result),
             Input::Answered(command, answer) => self.answered(command, &answer),
             Input::Fetched(command, answer) => self.fetched(command, answer),
@@ -155,6 +156,9 @@ impl<R: Row> Engine<R> {
             Input::Woken => self.run(),
             Input::NetworkHinted => self.hurry(),
             Input::Reachable(store) => self.reachable(store),
+            Input::Lost(store) => self.lost(store),
+            Input::Missed(store) => self.missed(store),
+            Input::Probed(command, reached) => self.probed(command, reached),
         }
         Ok(self.finish())
     }

@@ -66,7 +66,7 @@ impl<R: Row> Engine<R> {
     pub(super) fn hear<B>(&mut self, sent: &Sent, outcome: Outcome, answer: &Answer<B>, blocked: bool) {
         let (now, asked) = (self.now, self.asked_wait(answer));
         let origin = &mut self.origins[sent.origin];
-        let (connection, troubled) = (origin.connection(), origin.is_troubled());
+        let (connection, troubled, outage) = (origin.connection(), origin.is_troubled(), origin.outage());
         origin.release(sent.probe);
         match (outcome, answer) {
             // It fails alone: that says nothing of the others.
@@ -92,6 +92,7 @@ impl<R: Row> Engine<R> {
         let origin = &self.origins[sent.origin];
         if troubled && !origin.is_troubled() {
             self.end_lost_waits(sent.origin);
+            self.catch_up(sent, outage);
         }
         if connection != self.origins[sent.origin].connection() {
             self.tell_origin(sent.origin);
@@ -126,7 +127,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Lists the stores of an origin as changed.
-    fn tell_origin(&mut self, place: usize) {
+    pub(super) fn tell_origin(&mut self, place: usize) {
         for store in self.stores.ids() {
             if self.stores[store].origin == Some(place) {
                 self.changes(store);
@@ -231,6 +232,9 @@ impl<R: Row> Engine<R> {
         let Some(sync) = &mut item.sync else { return };
         let Some(attempt) = sync.in_flight.take() else { return };
         let last = attempt.edit.last;
+        // An answer without a row says which state that is, but not what else has changed, unless nothing else can have.
+        let is_known = told.is_some() || attempt.validator.is_some() || attempt.edit.action == Action::Create;
+        let validator = validator.filter(|_| is_known);
         sync.settled = Settled::Existent;
         sync.rebase(&attempt, &item.row);
         item.touched = clock;

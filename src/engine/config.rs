@@ -23,3 +23,8 @@ pub const OUTAGE_SPACING: Millis = Millis(5_000);
 pub const MAX_DISPUTES: u8 = 5;
 /// How often an aborted batch is written again at once, before client storage counts as failed.
 pub const BATCH_TRIES: u32 = 3;
+/// An outage that is shorter is no reason to read whole collections again: nobody who looks at the page for as long as
+/// that expects news. What has a cursor is read again after any outage, since that costs next to nothing.
+pub const OUTAGE_MISSED: Millis = Millis(5_000);
+/// Pages of one read: at ten rows a page more than memory holds, and an end for a server that always knows one more.
+pub const MAX_PAGES: usize = 10_000;

@@ -21,6 +21,8 @@ use super::{
 
 /// RFC 9110 §15.5.10, for a transporter that said so in words.
 const CONFLICT: u16 = 409;
+/// RFC 9110 §15.3.1: the status of a conflict that a read brought to light.
+pub(super) const OK: u16 = 200;
 /// RFC 6585 §3.
 const PRECONDITION_REQUIRED: u16 = 428;
 
@@ -44,6 +46,16 @@ pub(super) struct Decision<R> {
     fields: FieldSet,
     /// The edited fields as they were when the app was asked.
     local: R,
+    /// What the server said. Taken in only with the app's word: after a restart it would be asked anew.
+    told: Learnt<R>,
+}
+
+/// The server's row, which state of it that is, and when it was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Learnt<R> {
+    pub(super) row: RemoteRow<R>,
+    pub(super) validator: Option<Validator>,
+    pub(super) asked: Instant,
 }
 
 impl<R: Row> Engine<R> {
@@ -61,7 +73,8 @@ impl<R: Row> Engine<R> {
         attempt.state = AttemptState::Disputed(fault, now);
         match answer {
             Answer::Response(Response { body: Body::Json(told), said: Some(_), version, .. }) if !is_nameless => {
-                self.settle_dispute(id, told, version.as_deref().map(Into::into), now);
+                let validator = version.as_deref().map(Into::into);
+                self.settle_dispute(id, Learnt { row: told.clone(), validator, asked: now });
             }
             _ => self.ask_about(id),
         }
@@ -75,6 +88,10 @@ impl<R: Row> Engine<R> {
         let (store, has_key) = (item.store, item.remote_key.is_some());
         let Some(place) = self.stores[store].origin.filter(|_| self.may_ask(store)) else { return };
         let read = if has_key { Task::Single(id) } else { Task::Collection(store) };
+        if !has_key {
+            // What was made before the last read ended may be in none that goes on from there.
+            self.set_cursor(store, None);
+        }
         if !(has_key && self.is_fetching_one(id)) {
             self.origins[place].ask(read);
         }
@@ -101,6 +118,20 @@ impl<R: Row> Engine<R> {
         self.nameless_disputes(store).next().is_some()
     }
 
+    /// The collection was read, and no row in it looked like one of these creates.
+    pub(super) fn conclude_losses(&mut self, store: StoreId, complete: bool, asked: Instant) {
+        let lost: Vec<ItemId> = self.nameless_disputes(store).collect();
+        for id in lost {
+            let disputed = self.items.get(id).and_then(|item| item.disputed());
+            match disputed.filter(|(_, since)| *since <= asked).map(|(fault, _)| fault.code) {
+                // It is not there, so it can be sent again without making two.
+                Some(Code::Uncertain) if complete => self.ready_again(id),
+                Some(_) => self.leave_dispute(id),
+                None => {}
+            }
+        }
+    }
+
     /// The collection cannot be read.
     pub(super) fn leave_nameless_disputes(&mut self, store: StoreId) {
         let disputed: Vec<ItemId> = self.nameless_disputes(store).collect();
@@ -108,35 +139,33 @@ impl<R: Row> Engine<R> {
     }
 
     /// The server's row is here: decides about an attempt that it contradicted. False if none waits for that.
-    pub(super) fn settle_dispute(
-        &mut self,
-        id: ItemId,
-        told: &RemoteRow<R>,
-        validator: Option<Validator>,
-        asked: Instant,
-    ) -> bool {
+    pub(super) fn settle_dispute(&mut self, id: ItemId, told: Learnt<R>) -> bool {
         let Some(item) = self.items.get(id) else { return false };
         let Some((fault, _)) = item.disputed() else { return false };
         let fault = fault.clone();
-        if item.heard > asked {
+        if item.heard > told.asked {
             // Somebody has heard of something newer meanwhile.
             self.ask_about(id);
             return true;
         }
         let Some(attempt) = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()) else { return false };
         match attempt.edit.action {
-            Action::Create if item.is_written_in(told) => match told.key.clone().or(item.remote_key.clone()) {
-                Some(key) => self.created(id, key, Some(told), validator, asked),
-                None => self.park(id, fault),
-            },
-            Action::Update if item.is_written_in(told) => self.taken(id, Some(told), validator, asked),
+            Action::Create if item.is_written_in(&told.row) => {
+                match told.row.key.clone().or_else(|| item.remote_key.clone()) {
+                    Some(key) => self.created(id, key, Some(&told.row), told.validator, told.asked),
+                    None => self.park(id, fault),
+                }
+            }
+            Action::Update if item.is_written_in(&told.row) => {
+                self.taken(id, Some(&told.row), told.validator, told.asked);
+            }
             Action::Create => {
                 self.park(id, fault);
                 if self.items.get(id).is_some_and(Item::is_removed) {
                     self.unpark(id, true);
                 }
             }
-            Action::Update | Action::Delete => self.reopen(id, told, validator, asked, fault),
+            Action::Update | Action::Delete => self.reopen(id, told, fault),
         }
         self.touch(id);
         true
@@ -151,69 +180,71 @@ impl<R: Row> Engine<R> {
     }
 
     /// The contradicted edit is joined with what the server holds, and sent again.
-    fn reopen(&mut self, id: ItemId, told: &RemoteRow<R>, validator: Option<Validator>, asked: Instant, fault: Fault) {
+    fn reopen(&mut self, id: ItemId, told: Learnt<R>, fault: Fault) {
         let Some(item) = self.items.get_mut(id) else { return };
         item.disputes += 1;
         let status = fault.status.unwrap_or(CONFLICT);
-        if item.disputes > MAX_DISPUTES || item.would_repeat(told, validator.as_ref(), status) {
+        if item.disputes > MAX_DISPUTES || item.would_repeat(&told.row, told.validator.as_ref(), status) {
             return self.park(id, fault);
         }
         self.unstart(id);
-        self.learn(id, told, validator, asked, status);
+        self.learn(id, told, status);
     }
 
     /// Takes in the server's row of an item whose edits have not left, or were not taken, and sees to conflicts.
-    pub(super) fn learn(
-        &mut self,
-        id: ItemId,
-        told: &RemoteRow<R>,
-        validator: Option<Validator>,
-        asked: Instant,
-        status: u16,
-    ) {
+    pub(super) fn learn(&mut self, id: ItemId, told: Learnt<R>, status: u16) {
         let Some(item) = self.items.get(id) else { return };
         let unsynced = item.sync.is_some();
-        let (policy, removed) = (self.stores[item.store].policy, item.is_removed());
-        let fields = item.conflicts(told);
+        let (policy, fields) = (self.stores[item.store].policy, item.conflicts(&told.row));
         // A removal contradicts any change.
-        let is_conflict = policy != Policy::Local && (!fields.is_empty() || removed && status >= 400);
-        let base = item.sync.as_ref().and_then(|sync| sync.base.clone());
-        let base = base.filter(|_| is_conflict && policy == Policy::Ask).map(|base| base.pick(FieldSet(u128::MAX)));
-        self.merge(id, told, asked);
-        if let Some(item) = self.items.get_mut(id)
-            && item.validator != validator
-            && validator.is_some()
-        {
-            item.validator = validator;
-            self.touch(id);
-        }
-        self.relate(id);
+        let is_conflict = !fields.is_empty() || status != OK && item.is_removed();
         match policy {
-            Policy::Remote if is_conflict => self.give_way(id, fields),
-            Policy::Ask if is_conflict => self.ask_app(id, fields, base, told, status),
-            Policy::Local | Policy::Remote | Policy::Ask => {}
+            Policy::Ask if is_conflict => return self.ask_app(id, fields, told, status),
+            Policy::Remote if is_conflict => {
+                self.take_in(id, &told);
+                self.give_way(id, fields);
+            }
+            Policy::Local | Policy::Remote | Policy::Ask => self.take_in(id, &told),
         }
         if unsynced {
             self.reslot(id);
         }
     }
 
-    /// Asks the app what is to stand. Until it has said so nothing of the item is sent.
-    fn ask_app(&mut self, id: ItemId, fields: FieldSet, base: Option<R>, told: &RemoteRow<R>, status: u16) {
+    fn take_in(&mut self, id: ItemId, told: &Learnt<R>) {
+        self.merge(id, &told.row, told.asked);
+        if let Some(item) = self.items.get_mut(id)
+            && item.validator != told.validator
+            && told.validator.is_some()
+        {
+            item.validator.clone_from(&told.validator);
+            self.touch(id);
+        }
+        self.relate(id);
+    }
+
+    /// Asks the app what is to stand. Until it has said so nothing of the item is sent, and nothing of it is taken in.
+    fn ask_app(&mut self, id: ItemId, fields: FieldSet, told: Learnt<R>, status: u16) {
         let command = self.next_command();
         let Some(item) = self.items.get_mut(id) else { return };
-        let edited = item.sync.as_ref().map_or(FieldSet::NONE, |sync| sync.edited());
+        let Some(sync) = item.sync.as_deref() else { return };
+        let (edited, nothing) = (sync.edited(), item.row.pick(FieldSet::NONE));
         let local = item.row.pick(edited);
+        let base = sync.base.as_ref().map_or(nothing, |base| base.pick(edited.and(sync.base_fields)));
         item.deciding = Some(command);
-        let conflict = Conflict {
-            base: base.unwrap_or_else(|| item.row.pick(FieldSet::NONE)),
-            local: local.clone(),
-            remote: told.row.clone(),
-            status,
-        };
+        let conflict = Conflict { base, local: local.clone(), remote: told.row.row.clone(), status };
         let store = item.store;
         self.out.commands.push(Command::Resolve(command, store, id, conflict));
-        self.decisions.insert(command, Decision { item: id, fields, local });
+        self.decisions.insert(command, Decision { item: id, fields, local, told });
+        self.reslot(id);
+    }
+
+    /// There is nothing left to decide: what the server said is taken in.
+    pub(super) fn drop_decision(&mut self, id: ItemId) {
+        let Some(command) = self.items.get_mut(id).and_then(|item| item.deciding.take()) else { return };
+        if let Some(decision) = self.decisions.remove(&command) {
+            self.take_in(id, &decision.told);
+        }
     }
 
     /// The app has decided.
@@ -230,7 +261,8 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
-    fn follow(&mut self, Decision { item: id, fields, local }: Decision<R>, resolution: Resolution<R>) {
+    fn follow(&mut self, Decision { item: id, fields, local, told }: Decision<R>, resolution: Resolution<R>) {
+        self.take_in(id, &told);
         let Some(item) = self.items.get_mut(id) else { return };
         item.deciding = None;
         let Some(sync) = item.sync.as_deref().filter(|sync| sync.in_flight.is_none() && sync.pending.is_some()) else {

@@ -224,6 +224,7 @@ impl<R: Row> Engine<R> {
     /// The app gives up what has not left for sure.
     pub(super) fn discard(&mut self, id: ItemId) {
         self.unstore(id);
+        self.drop_decision(id);
         self.give_up(id, &Fault::new(Code::Discarded, "the edit was given up by discard()"));
         self.run();
     }
@@ -232,7 +233,6 @@ impl<R: Row> Engine<R> {
     pub(super) fn give_up(&mut self, id: ItemId, fault: &Fault) {
         let Some(item) = self.items.get_mut(id) else { return };
         let (store, was_removed) = (item.store, item.is_removed());
-        item.deciding = None;
         let Some(sync) = &mut item.sync else { return };
         let not_taken = |attempt: &mut Attempt<R>| match &attempt.state {
             AttemptState::Parked(_) => true,

@@ -40,6 +40,8 @@ pub struct StoreOptions {
     pub policy: Policy,
     /// Whether a create whose answer was lost waits for the app's word.
     pub asks_uncertain: bool,
+    /// Whether its transporter can tell in a way of its own that the server can be reached (`Probe`).
+    pub probes: bool,
 }
 
 /// What is done about a field that was edited here and has another value there.
@@ -151,6 +153,8 @@ pub enum Input<R> {
         records: Result<Vec<Record<R>>, StorageFailure>,
         /// Records that could not be read, if any: how many and why.
         problem: Option<Fault>,
+        /// Where the next read of the collection goes on, as it was stored with them.
+        cursor: Option<String>,
     },
     /// A batch was committed, or was not.
     Persisted(CommandId, Result<(), StorageFailure>),
@@ -170,6 +174,12 @@ pub enum Input<R> {
     NetworkHinted,
     /// The transporter of a store knows that its endpoint can be reached again.
     Reachable(StoreId),
+    /// The transporter of a store knows that its endpoint cannot be reached.
+    Lost(StoreId),
+    /// What the server tells without being asked did not come for a while: the collection has to be read again.
+    Missed(StoreId),
+    /// A `Probe` was answered, or was not.
+    Probed(CommandId, bool),
 }
 
 /// The rows of an answer.
@@ -183,6 +193,34 @@ pub struct Rows<R> {
     pub deleted: Vec<Key>,
     /// The rows that were left out, if any: how many and why.
     pub problem: Option<Fault>,
+    /// Where the rest of them is.
+    pub next: Next,
+    /// Where the next read of the collection goes on.
+    pub cursor: Cursor,
+}
+
+/// Whether there is a page behind this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Next {
+    /// This is the last, or the only one.
+    #[default]
+    None,
+    /// It is found by this token, which only the transporter understands.
+    Page(String),
+    /// There is one, but it cannot be asked for.
+    Refused,
+}
+
+/// What an answer says of where the next read of the collection goes on. Only the transporter understands the token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cursor {
+    /// Nothing: where this one did.
+    #[default]
+    Kept,
+    /// At the beginning.
+    Dropped,
+    /// Here.
+    At(String),
 }
 
 /// What client storage holds for one item.

@@ -10,7 +10,7 @@ use super::{
     id::{CommandId, ItemId, StoreId, Token},
     item::{Attempt, AttemptState, Edit, Item},
     lifecycle::Action,
-    output::{Command, Reading, Request},
+    output::{Command, Request},
     row::Row,
     store::Phase,
     time::Instant,
@@ -33,6 +33,8 @@ pub(super) enum What {
     /// For this promise alone, if it is read in a way of its own.
     Collection(Option<Token>),
     Single(ItemId),
+    /// Whether the server can be reached.
+    Probe,
 }
 
 // The place in the queue.
@@ -104,10 +106,14 @@ impl<R: Row> Engine<R> {
     /// Gives every free lane something to do.
     pub(super) fn dispatch(&mut self) {
         for place in 0..self.origins.len() {
+            self.origins[place].prober = self.prober(place);
             while let Some(task) = self.origins[place].pop_due(self.now) {
                 self.make_ready(place, task);
             }
             while self.origins[place].admits(self.now) {
+                if self.probe(place) {
+                    break;
+                }
                 if let Some(task) = self.origins[place].pop_ready() {
                     self.start(place, task);
                 } else if self.origins[place].is_troubled()
@@ -240,10 +246,10 @@ impl<R: Row> Engine<R> {
     }
 
     fn send_fetch(&mut self, place: usize, store: StoreId) {
-        let own = self.stores[store].fetching.iter().find(|wanted| wanted.own).map(|wanted| wanted.token);
         let initial = !self.stores[store].fetched && self.items.iter().all(|(_, item)| item.store != store);
-        let command = self.send_read(place, store, What::Collection(own));
-        self.out.commands.push(Command::FetchAll(command, store, Reading { own, initial }));
+        let reading = self.next_reading(store, initial);
+        let command = self.send_read(place, store, What::Collection(reading.own));
+        self.out.commands.push(Command::FetchAll(command, store, reading));
     }
 
     fn send_fetch_one(&mut self, place: usize, id: ItemId) {
@@ -251,6 +257,23 @@ impl<R: Row> Engine<R> {
         let (store, Some(key)) = (item.store, item.remote_key.clone()) else { return };
         let command = self.send_read(place, store, What::Single(id));
         self.out.commands.push(Command::FetchOne(command, store, id, key));
+    }
+
+    /// Where a store's transporter has a way of its own to see whether the server can be reached, that is tried before anything
+    /// else is asked for. True if it is.
+    fn probe(&mut self, place: usize) -> bool {
+        let Some(store) = self.origins[place].prober.filter(|_| self.origins[place].wants_probe()) else {
+            return false;
+        };
+        let command = self.send_read(place, store, What::Probe);
+        self.out.commands.push(Command::Probe(command, store));
+        true
+    }
+
+    /// The store whose transporter can do so.
+    fn prober(&self, place: usize) -> Option<StoreId> {
+        let probes = |id: &StoreId| self.stores[*id].probes && self.stores[*id].origin == Some(place);
+        self.stores.ids().find(|id| probes(id) && self.may_ask(*id))
     }
 
     fn send_read(&mut self, place: usize, store: StoreId, what: What) -> CommandId {

@@ -66,6 +66,8 @@ pub enum Command<R> {
     FetchOne(CommandId, StoreId, ItemId, Key),
     /// Ask the app about a conflict; answer `Resolved`.
     Resolve(CommandId, StoreId, ItemId, Conflict<R>),
+    /// See whether the store's server can be reached; answer `Probed`.
+    Probe(CommandId, StoreId),
 }
 
 /// Fields that were edited here and have other values there.
@@ -88,15 +90,21 @@ pub enum Write<R> {
     Put(StoreId, ItemId, Record<R>),
     /// Erase the record of an item, which has this key.
     Erase(StoreId, ItemId, Key),
+    /// Keep where the next read of the store's collection goes on, or forget it.
+    Cursor(StoreId, Option<String>),
 }
 
 /// How the collection is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// In the way that the app gave with this promise; nothing for the usual way.
     pub own: Option<Token>,
     /// Whether there is nothing of the collection here yet.
     pub initial: bool,
+    /// The page to read, by the token that the one before it gave; nothing for the first.
+    pub page: Option<String>,
+    /// Where an earlier read said that this one goes on.
+    pub cursor: Option<String>,
 }
 
 /// An edit to send.

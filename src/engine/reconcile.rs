@@ -7,6 +7,7 @@ use super::{
     Engine,
     answer::is_lost,
     config::{BACKOFF_CAP, BLOCKED_CAP},
+    conflict::{Learnt, OK},
     connectivity::{Slot, Task, is_blocked},
     edit::unsafe_id,
     error::{Code, Fault},
@@ -71,50 +72,6 @@ impl<R: Row> Engine<R> {
         Ok(())
     }
 
-    pub(super) fn fetched(&mut self, command: CommandId, answer: Answer<Rows<R>>) {
-        let Some(sent) = self.requests.remove(&command) else { return };
-        let (store, outcome) = (sent.store, judge_read(&answer));
-        let What::Collection(own) = sent.what else { return };
-        let task = Task::Collection(store);
-        let blocked = self.note_miss(task, &sent, outcome);
-        self.hear(&sent, outcome, &answer, blocked);
-        if self.stores[store].phase != Phase::Open {
-            self.origins[sent.origin].forgive(task);
-            return self.run();
-        }
-        let result = match answer {
-            Answer::Response(response) if outcome == Outcome::Applied => {
-                if let Body::Json(rows) = response.body {
-                    self.reconcile(store, rows, sent.asked);
-                }
-                self.stores[store].fetched = true;
-                Ok(())
-            }
-            answer => {
-                // The first read is made again until it succeeds; one that the app asked for is the app's matter.
-                let wanted = !self.stores[store].fetched || self.has_nameless_dispute(store);
-                let again = wanted && !matches!(outcome, Outcome::Parked(_));
-                if !again {
-                    self.leave_nameless_disputes(store);
-                }
-                self.ask_again(task, &sent, again, self.asked_wait(&answer), blocked);
-                Err(fault(outcome, &answer))
-            }
-        };
-        self.stores[store].buried.clear();
-        if !std::mem::replace(&mut self.stores[store].asked, true) {
-            // Those that were to be read first know now whether they are.
-            self.reslot_all(store);
-        }
-        let served = own.map_or(Served::Since(sent.asked), Served::Own);
-        self.settle_fetches(store, Some(served), &result);
-        let more = self.stores[store].fetching.iter().any(|wanted| wanted.own);
-        if std::mem::take(&mut self.stores[store].fetch_again) || more {
-            self.ask_collection(store);
-        }
-        self.run();
-    }
-
     /// Whether the collection is being read.
     pub(super) fn is_fetching(&self, store: StoreId) -> bool {
         self.requests.values().any(|sent| sent.store == store && matches!(sent.what, What::Collection(_)))
@@ -136,7 +93,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Counts failures of a read on an origin that answers others. True if its address counts as blocked.
-    fn note_miss(&mut self, task: Task, sent: &Sent, outcome: Outcome) -> bool {
+    pub(super) fn note_miss(&mut self, task: Task, sent: &Sent, outcome: Outcome) -> bool {
         let origin = &mut self.origins[sent.origin];
         if outcome == Outcome::Applied {
             origin.forgive(task);
@@ -151,7 +108,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Makes a read that failed once more, if it is wanted, by the rules for edits.
-    fn ask_again(&mut self, task: Task, sent: &Sent, again: bool, asked: Option<Millis>, blocked: bool) {
+    pub(super) fn ask_again(&mut self, task: Task, sent: &Sent, again: bool, asked: Option<Millis>, blocked: bool) {
         let (now, may_ask) = (self.now, self.may_ask(sent.store));
         let origin = &mut self.origins[sent.origin];
         if !again || !may_ask {
@@ -173,6 +130,9 @@ impl<R: Row> Engine<R> {
 
     /// Settles the fetches that a read has served; without one, all of them.
     pub(super) fn settle_fetches(&mut self, store: StoreId, served: Option<Served>, result: &Result<(), Fault>) {
+        if served.is_none() {
+            self.stores[store].aside = None;
+        }
         let out = &mut self.out.settled;
         self.stores[store].fetching.retain(|wanted| {
             let concerned = match served {
@@ -195,8 +155,9 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
-    /// Joins the rows of an answer with the items by the server's key.
-    fn reconcile(&mut self, store: StoreId, rows: Rows<R>, asked: Instant) {
+    /// Joins the rows of an answer with the items by the server's key. False if any was passed over, because what is here is newer
+    /// than the question: then not all that the server holds is known.
+    pub(super) fn reconcile(&mut self, store: StoreId, rows: Rows<R>, asked: Instant) -> bool {
         if rows.problem.is_some() {
             self.stores[store].last_error.clone_from(&rows.problem);
             self.changes(store);
@@ -204,30 +165,27 @@ impl<R: Row> Engine<R> {
             self.stores[store].last_error = None;
         }
         let mut creating = self.unanswered_creates(store);
+        let mut all = true;
         for told in rows.rows {
             let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
-            match self.stores[store].by_remote.get(&key).copied() {
+            all &= match self.stores[store].by_remote.get(&key).copied() {
                 Some(id) => self.hear_row(id, &told, None, asked),
                 None => match creating.iter().position(|id| self.looks_like(*id, &told)) {
                     Some(place) if self.recognise(creating[place], &told, asked) => {
                         creating.remove(place);
+                        true
                     }
-                    Some(_) => {}
+                    Some(_) => false,
                     None => self.welcome(store, key, told, asked),
                 },
-            }
-        }
-        for id in creating {
-            self.conclude_loss(id, rows.complete, asked);
+            };
         }
         for key in rows.deleted {
             if let Some(id) = self.stores[store].by_remote.get(&key).copied() {
-                self.missing(id, asked, Fault::new(Code::NotFound, "it was deleted elsewhere"));
+                all &= self.missing(id, asked, Fault::new(Code::NotFound, "it was deleted elsewhere"));
             }
         }
-        if rows.complete && rows.problem.is_none() {
-            self.remove_missing(store, asked);
-        }
+        all
     }
 
     /// Items whose create may have been taken without an answer that came here.
@@ -260,31 +218,18 @@ impl<R: Row> Engine<R> {
         known
     }
 
-    /// No row looks like the one of this create, whose answer was lost or which was refused as a duplicate.
-    fn conclude_loss(&mut self, id: ItemId, complete: bool, asked: Instant) {
-        let Some((fault, _)) = self.items.get(id).and_then(|item| item.disputed()).filter(|(_, since)| *since <= asked)
-        else {
-            return;
-        };
-        if fault.code == Code::Uncertain && complete {
-            // It is not there, so it can be sent again without making two.
-            self.ready_again(id);
-        } else {
-            self.leave_dispute(id);
+    /// A row of an item that is here. False if it is passed over.
+    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, validator: Option<Validator>, asked: Instant) -> bool {
+        let Some(item) = self.items.get_mut(id) else { return true };
+        // What the app decides about is not changed under its hands.
+        if item.deciding.is_some() {
+            return false;
         }
-    }
-
-    /// A row of an item that is here.
-    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, validator: Option<Validator>, asked: Instant) {
-        let Some(item) = self.items.get_mut(id) else { return };
         if item.touched >= asked {
             item.heard = item.heard.max(asked);
-            return;
+            return false;
         }
-        // What the app decides about is not changed under its hands.
-        if item.heard > asked || item.deciding.is_some() {
-            return;
-        }
+        let is_newest = item.heard <= asked;
         let awaited = std::mem::take(&mut item.awaited);
         let is_sent = item.sync.as_ref().is_some_and(|sync| sync.in_flight.is_some());
         if is_sent {
@@ -292,19 +237,20 @@ impl<R: Row> Engine<R> {
             self.merge(id, told, asked);
             self.relate(id);
         } else {
-            self.learn(id, told, validator, asked, OK);
+            self.learn(id, Learnt { row: told.clone(), validator, asked }, OK);
         }
         if awaited {
             self.touch(id);
             self.reslot(id);
         }
+        is_newest
     }
 
-    /// A row that is new here, unless its deletion is newer than the question.
-    fn welcome(&mut self, store: StoreId, key: Key, told: RemoteRow<R>, asked: Instant) {
+    /// A row that is new here, unless its deletion is newer than the question: then false.
+    fn welcome(&mut self, store: StoreId, key: Key, told: RemoteRow<R>, asked: Instant) -> bool {
         let buried = self.stores[store].buried.iter().any(|(dead, when)| *dead == key && *when >= asked);
         if buried {
-            return;
+            return false;
         }
         let id = self.insert_new(store, told.row, Some(key));
         if let Some(item) = self.items.get_mut(id) {
@@ -314,18 +260,23 @@ impl<R: Row> Engine<R> {
         self.touch(id);
         self.changes(store).added.push(id);
         self.relate(id);
+        true
     }
 
     /// Takes away what a complete answer does not list, unless there is something to say about it.
-    fn remove_missing(&mut self, store: StoreId, asked: Instant) {
+    pub(super) fn remove_missing(&mut self, store: StoreId, asked: Instant) {
+        for id in self.missing_since(store, asked) {
+            self.forget(id);
+        }
+    }
+
+    /// What no answer to a question of that moment or later has listed.
+    pub(super) fn missing_since(&self, store: StoreId, asked: Instant) -> Vec<ItemId> {
         let is_missing = |item: &super::item::Item<R>| {
             let settled = item.store == store && item.remote_key.is_some() && item.sync.is_none() && !item.awaited;
             settled && item.heard < asked && item.touched < asked
         };
-        let missing: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_missing(item)).map(|(id, _)| id).collect();
-        for id in missing {
-            self.forget(id);
-        }
+        self.items.iter().filter(|(_, item)| is_missing(item)).map(|(id, _)| id).collect()
     }
 
     /// The app asks for an item that is not here.
@@ -373,15 +324,16 @@ impl<R: Row> Engine<R> {
             (Outcome::Applied, Answer::Response(response)) => {
                 let validator: Option<Validator> = response.version.as_deref().map(Into::into);
                 self.note_validator(sent.store, validator.is_some());
-                if let Body::Json(told) = &response.body
-                    && !self.settle_dispute(id, told, validator.clone(), sent.asked)
-                {
-                    self.hear_row(id, told, validator, sent.asked);
+                if let Body::Json(told) = &response.body {
+                    let learnt = Learnt { row: told.clone(), validator: validator.clone(), asked: sent.asked };
+                    if !self.settle_dispute(id, learnt) {
+                        self.hear_row(id, told, validator, sent.asked);
+                    }
                 }
             }
             (Outcome::Parked(Code::NotFound), _) => {
                 self.origins[sent.origin].forgive(task);
-                self.missing(id, sent.asked, fault(outcome, answer));
+                let _ = self.missing(id, sent.asked, fault(outcome, answer));
             }
             (
                 Outcome::Applied
@@ -413,20 +365,22 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
-    /// The server does not have the item.
-    fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) {
-        let Some(item) = self.items.get_mut(id) else { return };
+    /// The server does not have the item. False if that is left to what becomes of its edits.
+    fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) -> bool {
+        let Some(item) = self.items.get_mut(id) else { return true };
         let disputed = item.disputed().is_some();
         if item.touched >= asked && !disputed {
-            return;
+            return false;
         }
         item.awaited = false;
         if disputed {
-            return self.lose_dispute(id, fault);
+            self.lose_dispute(id, fault);
+            return true;
         }
         let Some(sync) = &mut item.sync else {
             self.reject_item(id, &fault);
-            return self.forget(id);
+            self.forget(id);
+            return true;
         };
         let updates = sync.pending.as_ref().is_some_and(|edit| edit.action == Action::Update);
         if sync.in_flight.is_none() && updates {
@@ -434,7 +388,9 @@ impl<R: Row> Engine<R> {
             fault.code = Code::GoneRemotely;
             self.park(id, fault);
             self.touch(id);
+            return true;
         }
+        false
     }
 
     /// The server contradicted an edit of an item that it does not have.
@@ -451,9 +407,6 @@ impl<R: Row> Engine<R> {
         }
     }
 }
-
-/// RFC 9110 §15.3.1: the status of a conflict that a read brought to light.
-const OK: u16 = 200;
 
 impl<R: Row> Item<R> {
     /// Whether a create of it has left, and was not refused.

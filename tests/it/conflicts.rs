@@ -350,14 +350,13 @@ fn a_read_that_shows_another_value_of_an_edited_field_is_a_conflict_as_well() {
         let mut page = page.restart();
         let item = page.items()[0];
         page.answer_all(&[("a", &[(0, 8), (1, 4)])]);
-        assert_eq!(page.value(item, 1), Some(4));
         match policy {
             Policy::Local => assert_eq!(sent(&page).2, [Some(2), None]),
             Policy::Remote => assert_eq!((page.value(item, 0), page.engine.is_synced(item)), (Some(8), true)),
             Policy::Ask => {
                 assert_eq!((page.conflicts.len(), page.conflicts[0].2.status, page.writes().len()), (1, 200, 0));
                 page.resolve(Resolution::Values(MapRow::of(&[(0, 5)]), FieldSet::one(0)));
-                assert_eq!(sent(&page).2, [Some(5), None]);
+                assert_eq!((sent(&page).2, page.value(item, 1)), ([Some(5), None], Some(4)));
             }
         }
     }
@@ -535,4 +534,20 @@ fn what_the_transporter_tells_unasked_is_merged_with_edits_that_wait() {
     page.end_turn();
     assert_eq!([0, 1].map(|field| page.value(item, field)), [Some(2), Some(8)]);
     assert_eq!(body::<()>(200, concordia::engine::outcome::Body::Empty), empty(200));
+}
+
+#[test]
+fn the_app_is_asked_again_after_a_restart_if_it_has_not_decided() {
+    let (mut page, item) = opened(Policy::Ask);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, empty(412));
+    page.answer_one(versioned("v2", json(200, remote("a", &[(0, 8), (1, 1)]))));
+    assert_eq!(page.conflicts.len(), 1);
+    let mut page = page.restart();
+    page.answer_all(&[("a", &[(0, 8), (1, 1)])]);
+    assert_eq!((page.conflicts.len(), page.writes().len()), (1, 0));
+    assert_eq!(page.conflicts[0].2.base.fields(), [Some(1), None, None, None]);
+    page.resolve(Resolution::Local);
+    page.answer_one(versioned("v2", json(200, remote("a", &[(0, 8), (1, 1)]))));
+    assert_eq!(sent(&page), (Action::Update, Some("v2".into()), [Some(2), None]));
 }

@@ -7,7 +7,7 @@ use concordia::engine::{
     Engine, PendingEdit, Status,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Policy, Record, Resolution, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
     output::{Command, Conflict, Made, Output, Reading, Request, Write},
     row::{FieldSet, Reference, RemoteRow, Row},
@@ -22,6 +22,7 @@ pub enum Asked {
     Write(Request<MapRow>),
     All,
     One(Key),
+    Probe,
 }
 
 /// A request under way.
@@ -45,6 +46,8 @@ pub struct Page {
     pub requests: usize,
     pub batches: VecDeque<(CommandId, Vec<Write<MapRow>>)>,
     pub disk: Disk,
+    /// The cursor of each store, as the disk has it.
+    pub cursors: BTreeMap<u16, String>,
     /// Whether batches wait for `commit`.
     pub slow_disk: bool,
     pub wake_at: Option<Millis>,
@@ -72,6 +75,7 @@ pub fn options() -> StoreOptions {
         conditional: false,
         policy: Policy::Local,
         asks_uncertain: false,
+        probes: false,
     }
 }
 
@@ -86,10 +90,10 @@ impl Page {
 
     /// A page whose first read is under way.
     pub fn start(options: StoreOptions) -> Self {
-        Self::start_on(options, Disk::new(), Millis(1_700_000_000_000))
+        Self::start_on(options, Disk::new(), BTreeMap::new(), Millis(1_700_000_000_000))
     }
 
-    fn start_on(options: StoreOptions, disk: Disk, now: Millis) -> Self {
+    fn start_on(options: StoreOptions, disk: Disk, cursors: BTreeMap<u16, String>, now: Millis) -> Self {
         OPENED.set(0);
         // Two pages never roll the same dice.
         let mut seed = [7; 32];
@@ -102,6 +106,7 @@ impl Page {
             requests: 0,
             batches: VecDeque::new(),
             disk,
+            cursors,
             slow_disk: false,
             wake_at: None,
             readings: Vec::new(),
@@ -127,7 +132,7 @@ impl Page {
 
     /// The page is killed, and another one opens over the same disk. Nothing is answered yet.
     pub fn restart(self) -> Self {
-        Self::start_on(self.options, self.disk, self.now.after(Millis(1_000)))
+        Self::start_on(self.options, self.disk, self.cursors, self.now.after(Millis(1_000)))
     }
 }
 
@@ -257,7 +262,7 @@ impl Page {
     pub fn writes(&self) -> Vec<Request<MapRow>> {
         let write = |leaving: &Leaving| match &leaving.what {
             Asked::Write(request) => Some(request.clone()),
-            Asked::All | Asked::One(_) => None,
+            Asked::All | Asked::One(_) | Asked::Probe => None,
         };
         self.network.iter().filter_map(write).collect()
     }
@@ -302,6 +307,7 @@ impl Page {
                     self.conflicts.push_back((command, item, conflict));
                     continue;
                 }
+                Command::Probe(command, store) => (command, store, Asked::Probe),
             };
             self.requests += 1;
             self.network.push(Leaving { command, store, what });
@@ -309,7 +315,8 @@ impl Page {
         for store in loads {
             let records = self.disk.iter().filter(|((of, _), _)| *of == store.0).map(|(_, record)| deep_record(record));
             let records = Ok(records.collect());
-            self.does(Input::Loaded { store, records, problem: None });
+            let cursor = self.cursors.get(&store.0).cloned();
+            self.does(Input::Loaded { store, records, problem: None, cursor });
         }
         if !self.slow_disk {
             self.commit();
@@ -326,6 +333,12 @@ impl Page {
                     }
                     Write::Erase(store, _, key) => {
                         self.disk.remove(&(store.0, key));
+                    }
+                    Write::Cursor(store, Some(cursor)) => {
+                        self.cursors.insert(store.0, cursor);
+                    }
+                    Write::Cursor(store, None) => {
+                        self.cursors.remove(&store.0);
                     }
                 }
             }
@@ -367,13 +380,17 @@ impl Page {
             Asked::Write(_) => self.does(Input::Answered(leaving.command, failure.answer())),
             Asked::All => self.does(Input::Fetched(leaving.command, failure.answer())),
             Asked::One(_) => self.does(Input::FetchedOne(leaving.command, failure.answer())),
+            Asked::Probe => self.does(Input::Probed(leaving.command, false)),
         };
     }
 
     /// The read of the collection is answered with everything there is.
     pub fn answer_all(&mut self, rows: &[(&str, &[(usize, i64)])]) {
         let rows = rows.iter().map(|(key, values)| remote(key, values)).collect();
-        self.answer_read(json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None }));
+        self.answer_read(json(
+            200,
+            Rows { rows, complete: true, deleted: Vec::new(), problem: None, next: Next::None, cursor: Cursor::Kept },
+        ));
     }
 
     pub fn answer_read(&mut self, answer: Answer<Rows<MapRow>>) {
@@ -488,6 +505,7 @@ fn deep(write: &Write<MapRow>) -> Write<MapRow> {
     match write {
         Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
         Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
+        Write::Cursor(store, cursor) => Write::Cursor(*store, cursor.clone()),
     }
 }
 

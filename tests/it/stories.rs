@@ -4,7 +4,7 @@ use concordia::engine::{
     Connection, Engine,
     error::{Code, StorageFailure},
     id::ItemId,
-    input::{Input, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Rows, Source, StoreOptions},
     lifecycle::Action,
     output::{Command, Made, Output},
     row::FieldSet,
@@ -92,7 +92,7 @@ fn a_storage_that_could_not_be_read_is_not_waited_for_though_it_takes_what_is_wr
     let written = does(Input::TurnEnded).commands;
     let Some(Command::Persist(batch, ..)) = written.first() else { panic!("{written:?}") };
     let failure = StorageFailure::Aborted("it gave no records".into());
-    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None })));
+    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None, cursor: None })));
     does(Input::Persisted(*batch, Ok(())));
     does(create(2));
     assert!(sends(&does(Input::TurnEnded)));
@@ -433,7 +433,17 @@ fn an_empty_answer_removes_only_settled_items_and_only_if_it_is_complete() {
     page.update(edited, &[(0, 2)]);
     let created = page.create(&[(0, 3)]);
     page.fetch();
-    page.answer_read(json(200, Rows { rows: Vec::new(), complete: false, deleted: Vec::new(), problem: None }));
+    page.answer_read(json(
+        200,
+        Rows {
+            rows: Vec::new(),
+            complete: false,
+            deleted: Vec::new(),
+            problem: None,
+            next: Next::None,
+            cursor: Cursor::Kept,
+        },
+    ));
     assert_eq!(page.items(), [settled, edited, created]);
     page.fetch();
     page.answer_all(&[]);

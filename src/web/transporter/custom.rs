@@ -6,7 +6,10 @@
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
-use crate::engine::outcome::{Answer, Body, Response, Said};
+use crate::engine::{
+    input::{Cursor, Next},
+    outcome::{Answer, Body, Response, Said},
+};
 
 #[wasm_bindgen]
 extern "C" {
@@ -37,9 +40,26 @@ extern "C" {
         key: &str,
         version: Option<&str>,
     );
-    /// Reads the collection; `own`: in the way that the app gave with this promise.
+    /// What else must be the same for a cursor to mean the same: the address, and how rows look.
+    #[wasm_bindgen(method, getter, structural)]
+    pub fn scope(this: &Link) -> String;
+    /// Whether it has a way of its own to see whether the server can be reached.
+    #[wasm_bindgen(method, getter, structural)]
+    pub fn probes(this: &Link) -> bool;
+    /// Sees whether the server can be reached.
+    #[wasm_bindgen(method, structural)]
+    pub fn probe(this: &Link, command: u32, store: u16);
+    /// Reads the collection; `own`: in the way that the app gave with this promise; `page` and `cursor`: JSON.
     #[wasm_bindgen(method, structural, js_name = fetchAll)]
-    pub fn fetch_all(this: &Link, command: u32, store: u16, own: Option<u32>, initial: bool);
+    pub fn fetch_all(
+        this: &Link,
+        command: u32,
+        store: u16,
+        own: Option<u32>,
+        initial: bool,
+        page: Option<String>,
+        cursor: Option<String>,
+    );
     /// Reads one item.
     #[wasm_bindgen(method, structural, js_name = fetchOne)]
     pub fn fetch_one(this: &Link, command: u32, store: u16, id: &JsValue, item: u32);
@@ -68,11 +88,34 @@ pub enum Asked {
     All,
     /// To read one item.
     One,
+    /// To see whether the server can be reached.
+    Probe,
 }
 
 /// Whether the rows of a read are everything there is, and the keys of rows that were deleted.
 pub fn completeness(facts: &Array) -> (bool, Array) {
     (facts.get(9).is_truthy(), facts.get(10).dyn_into().unwrap_or_default())
+}
+
+/// Where the rest of the rows is, and where the next read goes on: JSON, which is `null` for a page that cannot be asked for, and for
+/// no cursor any more.
+pub fn onward(facts: &Array) -> (Next, Cursor) {
+    let next = match facts.get(14).as_string() {
+        None => Next::None,
+        Some(text) if text == "null" => Next::Refused,
+        Some(text) => Next::Page(text),
+    };
+    let cursor = match facts.get(15).as_string() {
+        None => Cursor::Kept,
+        Some(text) if text == "null" => Cursor::Dropped,
+        Some(text) => Cursor::At(text),
+    };
+    (next, cursor)
+}
+
+/// Whether there is an answer at all.
+pub fn is_answered(facts: &Array) -> bool {
+    facts.get(0).as_f64() == Some(3.0)
 }
 
 /// The facts that `wire.js` and `link.js` found, under their names.
