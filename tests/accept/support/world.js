@@ -17,6 +17,9 @@ import { FaultServer } from "./server.js";
 
 export { until } from "../../e2e/support/browser.js";
 
+/** What a page waits for in vain would be waited for without end: its browser is closed, and the test fails there. */
+const WORLD_LIMIT_MS = 150_000;
+
 /** Long enough for a machine that does other things as well: a test that has to wait so long has failed. */
 export const LIMIT_MS = 60_000;
 
@@ -60,7 +63,9 @@ const BLANK = `<!doctype html><html lang="en"><title>Blank</title></html>`;
 
 export async function world(t, { cross } = {}) {
   const ends = [];
+  const limit = setTimeout(() => void endBrowsers(), WORLD_LIMIT_MS);
   t.after(async () => {
+    clearTimeout(limit);
     for (const end of ends.reverse()) await end();
   });
   const folder = await unpack();
@@ -77,10 +82,13 @@ export async function world(t, { cross } = {}) {
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     return url.href;
   };
+  const profiles = [];
+  const endBrowsers = () => Promise.all(profiles.map((one) => one.close()));
   const profile = async () => {
     const dir = await tempDir();
     ends.push(() => removeDir(dir));
     const one = new Profile(dir, address);
+    profiles.push(one);
     ends.push(() => one.close());
     return one;
   };
