@@ -65,10 +65,13 @@ for (const [kind, addressAt] of FEEDS) {
     const expected = collection.rows().map(valuesOf);
     const shown = async () =>
       (await page.evaluate(() => told(store).items)).map(valuesOf).sort((one, other) => one.id - other.id);
-    await until(async () => assert.deepEqual(await shown(), expected), {
-      timeoutMs: LIMIT_MS,
-      what: "all changes are shown",
-    });
+    await until(
+      async () => {
+        assert.deepEqual(await shown(), expected);
+        return true;
+      },
+      { timeoutMs: LIMIT_MS, what: "all changes are shown" },
+    );
     assert.ok(server.reads().length > reads, "it was fetched what nobody had told");
     // And it listens again.
     await until(() => collection.feed.listeners === 1, { timeoutMs: LIMIT_MS, what: "it listens again" });
