@@ -6,7 +6,7 @@ use super::{
     error::{Code, Fault, StorageFailure},
     id::{ItemId, Key, StorageId, StoreId, Token},
     index::Index,
-    input::{Record, StoreOptions},
+    input::{Lost, Migrated, Record, StoreOptions},
     item::{AttemptState, Item, Sync},
     lifecycle::{Action, Settled},
     output::{Command, Made},
@@ -23,6 +23,10 @@ pub(super) struct Store {
     /// The place of its origin; nothing without a transporter.
     pub(super) origin: Option<usize>,
     pub(super) storage: Option<StorageId>,
+    /// Why its rows in client storage are not to be touched, if so.
+    pub(super) barred: Option<Fault>,
+    /// What is known to be gone from client storage.
+    pub(super) lost: Option<Fault>,
     pub(super) fields: FieldSet,
     pub(super) refers: FieldSet,
     /// Items that are fetched because its items refer to them.
@@ -95,6 +99,8 @@ impl<R: Row> Engine<R> {
             name: options.name,
             origin,
             storage: options.storage,
+            barred: None,
+            lost: None,
             fields: FieldSet::first(options.fields),
             refers: options.refers,
             related: Vec::new(),
@@ -140,12 +146,14 @@ impl<R: Row> Engine<R> {
         store: StoreId,
         records: Result<Vec<Record<R>>, StorageFailure>,
         problem: Option<Fault>,
+        lost: Option<Lost>,
     ) {
         if self.stores[store].phase != Phase::Loading {
             return;
         }
         self.stores[store].phase = Phase::Open;
         self.store_came = true;
+        self.note_loss(store, lost);
         if problem.is_some() {
             self.stores[store].last_error = problem;
         }
@@ -156,12 +164,11 @@ impl<R: Row> Engine<R> {
                     items.into_iter().for_each(|id| self.relate(id));
                 }
             }
+            // Other stores may have rows of this version. If it is the database that is newer, each of them hears so.
+            Err(failure @ StorageFailure::NewerVersion) => self.bar(store, &failure),
             Err(failure) => {
                 if let Some(id) = self.stores[store].storage {
-                    let storage = self.storages.get_or_insert_with(id, Default::default);
-                    storage.failure = Some(failure.fault());
-                    storage.given_up = true;
-                    self.degrade(id);
+                    self.give_up(id, &failure);
                 }
             }
         }
@@ -169,6 +176,25 @@ impl<R: Row> Engine<R> {
         self.ask_collection(store);
         self.ask_awaited(store);
         self.run();
+    }
+
+    /// What was stored here is gone. Nothing that was there is no loss: of a first run that was cut short there may be a
+    /// note, but no record.
+    fn note_loss(&mut self, store: StoreId, lost: Option<Lost>) {
+        let Some(Lost { records, unsynced }) = lost.filter(|lost| lost.records > 0) else { return };
+        let (records, unsynced) = (records.to_string(), unsynced.to_string());
+        let message = [
+            "the local database is gone, or was emptied, since it was last used: ",
+            &records,
+            " records of this store were in it, ",
+            &unsynced,
+            " of them with edits that the server had not taken; what the server holds is fetched anew",
+        ];
+        let mut fault = Fault::new(Code::DataLoss, message.concat());
+        fault.body = Some(["{\"records\":", &records, ",\"unsynced\":", &unsynced, "}"].concat());
+        self.changes(store);
+        self.stores[store].last_error = Some(fault.clone());
+        self.stores[store].lost = Some(fault);
     }
 
     /// Takes in one stored record, unless its item is here already. Of two records of one row the first stands, and
@@ -186,11 +212,17 @@ impl<R: Row> Engine<R> {
         item.sync = record.sync;
         (item.version, item.committed) = (1, 1);
         item.sync.iter_mut().for_each(|sync| sync.reload());
+        if let Some(migrated) = record.migrated {
+            self.rekey(&mut item, migrated);
+        }
         item.awaited = item.sync.as_ref().is_some_and(|sync| sync.awaits());
         let (unsynced, removed) = (item.sync.is_some(), item.is_removed());
         let id = self.add(item);
         if unsynced {
             self.stores[store].unsynced.insert(id);
+        }
+        if record.migrated.is_some() {
+            self.touch(id);
         }
         if let Some(twin) = twin {
             self.join_loaded(twin, id);
@@ -200,6 +232,24 @@ impl<R: Row> Engine<R> {
             self.changes(store).added.push(id);
         }
         Some(id)
+    }
+
+    /// One key never stands for two payloads: an attempt that a migration gave another payload gets another key, and leaves
+    /// when client storage has that. Should the old one have arrived, its answer is lost like any other: the edit is sent
+    /// once more, and `attempts` still says that it was sent before.
+    fn rekey(&mut self, item: &mut Item<R>, migrated: Migrated) {
+        let patches = self.stores[item.store].patches;
+        let key = self.random.uuid();
+        let Some(attempt) = item.in_flight_mut() else { return };
+        let is_other = match attempt.edit.action {
+            Action::Update if patches => migrated.edited,
+            Action::Create | Action::Update => migrated.whole,
+            Action::Delete => false,
+        };
+        if is_other {
+            attempt.edit.key = key;
+            attempt.rekeyed = true;
+        }
     }
 
     /// What was loaded is the row of an item that is here already: made since, awaited, or stored twice.

@@ -18,7 +18,7 @@ pub struct Status {
     pub connection: Connection,
     /// Whether edits are kept in client storage.
     pub durable: bool,
-    /// Why not, if they are not.
+    /// Why not, if they are not; else what is known to be gone from there.
     pub storage_error: Option<Fault>,
     /// Edits that the server has not taken, the parked ones included.
     pub pending: usize,
@@ -73,7 +73,7 @@ impl<R: Row> Engine<R> {
                 None => Connection::Online,
             },
             durable: store.storage.is_some() && self.storage_failure(id).is_none(),
-            storage_error: self.storage_failure(id).cloned(),
+            storage_error: self.storage_failure(id).or(store.lost.as_ref()).cloned(),
             pending: syncs().map(|sync| edits(sync)).sum(),
             parked: syncs().filter(|sync| sync.parked().is_some()).count(),
             last_error: store.last_error.clone(),

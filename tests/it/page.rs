@@ -7,7 +7,7 @@ use concordia::engine::{
     Engine, PendingEdit, Status,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Record, Rows, Source, StoreOptions},
+    input::{Input, Lost, Record, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
     output::{Command, Made, Output, Reading, Request, Write},
     row::{FieldSet, Reference, RemoteRow, Row},
@@ -32,6 +32,13 @@ pub struct Leaving {
     pub what: Asked,
 }
 
+/// What the next load finds beside the records.
+#[derive(Default)]
+pub struct Found {
+    pub lost: Option<Lost>,
+    pub failure: Option<StorageFailure>,
+}
+
 type Disk = BTreeMap<(u16, Key), Record<MapRow>>;
 
 pub struct Page {
@@ -54,6 +61,7 @@ pub struct Page {
     pub said: Vec<String>,
     /// Those of the first store.
     pub options: StoreOptions,
+    found: Found,
     settled: BTreeMap<Token, Result<(), Fault>>,
     tokens: u32,
 }
@@ -81,10 +89,10 @@ impl Page {
 
     /// A page whose first read is under way.
     pub fn start(options: StoreOptions) -> Self {
-        Self::start_on(options, Disk::new(), Millis(1_700_000_000_000))
+        Self::start_on(options, Disk::new(), Millis(1_700_000_000_000), Found::default())
     }
 
-    fn start_on(options: StoreOptions, disk: Disk, now: Millis) -> Self {
+    fn start_on(options: StoreOptions, disk: Disk, now: Millis, found: Found) -> Self {
         OPENED.set(0);
         // Two pages never roll the same dice.
         let mut seed = [7; 32];
@@ -102,6 +110,7 @@ impl Page {
             readings: Vec::new(),
             said: Vec::new(),
             options: options.clone(),
+            found,
             settled: BTreeMap::new(),
             tokens: 0,
         };
@@ -121,7 +130,11 @@ impl Page {
 
     /// The page is killed, and another one opens over the same disk. Nothing is answered yet.
     pub fn restart(self) -> Self {
-        Self::start_on(self.options, self.disk, self.now.after(Millis(1_000)))
+        self.restart_and_find(Found::default())
+    }
+
+    pub fn restart_and_find(self, found: Found) -> Self {
+        Self::start_on(self.options, self.disk, self.now.after(Millis(1_000)), found)
     }
 }
 
@@ -298,8 +311,9 @@ impl Page {
         }
         for store in loads {
             let records = self.disk.iter().filter(|((of, _), _)| *of == store.0).map(|(_, record)| deep_record(record));
-            let records = Ok(records.collect());
-            self.does(Input::Loaded { store, records, problem: None });
+            let records = self.found.failure.take().map_or_else(|| Ok(records.collect()), Err);
+            let lost = self.found.lost.take();
+            self.does(Input::Loaded { store, records, problem: None, lost });
         }
         if !self.slow_disk {
             self.commit();

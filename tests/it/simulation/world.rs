@@ -531,7 +531,7 @@ impl World {
     fn load(&mut self) -> Check {
         let (store, records) = self.loads.remove(0);
         let kept: Vec<_> = records.iter().map(deep_record).collect();
-        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None })?;
+        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None, lost: None })?;
         self.reference.restarted(store, &kept, &self.engine, &self.server)?;
         self.carry_out(output)?;
         self.look()
