@@ -93,6 +93,10 @@ impl<R: Row> Engine<R> {
         }
         let origin = options.origin.map(|name| self.origin(name));
         if let Some(storage) = options.storage {
+            // Nobody uses it: what became of it for those who did is over.
+            if !self.stores.ids().any(|id| self.stores[id].storage == Some(storage) && self.is_open(id)) {
+                self.storages.remove(&storage);
+            }
             self.storages.get_or_insert_with(storage, Storage::default);
         }
         let id = self.stores.insert(Store {

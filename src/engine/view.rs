@@ -5,6 +5,7 @@ use super::{
     connectivity::Connection,
     error::Fault,
     id::{IdempotencyKey, ItemId, Key, StoreId},
+    input::Lost,
     item::AttemptState,
     lifecycle::Action,
     row::Row,
@@ -182,6 +183,14 @@ impl<R: Row> Engine<R> {
     pub fn is_loaded(&self, id: StoreId) -> bool {
         let store = &self.stores[id];
         store.phase == Phase::Open && store.asked && !self.is_relating(id)
+    }
+
+    /// How many records of a store client storage has, and how many of them have something to say to the server.
+    #[must_use]
+    pub fn kept(&self, id: StoreId) -> Lost {
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let store = &self.stores[id];
+        Lost { records: count(store.by_storage.len()), unsynced: count(store.unsynced.iter().len()) }
     }
 
     /// Whether a store takes anything, or still has to write what it took.

@@ -53,8 +53,7 @@ fn rows_of_a_newer_version_are_not_written_while_other_stores_go_on() {
     let mut page = Page::open();
     page.settled_item("a", &[(0, 1)]);
     let before = page.disk.len();
-    let mut page =
-        page.restart_and_find(Found { failure: Some(StorageFailure::NewerVersion), ..Found::default() });
+    let mut page = page.restart_and_find(Found { failure: Some(StorageFailure::NewerVersion), ..Found::default() });
     assert_eq!((page.status().durable, code(page.status().storage_error)), (false, Some(Code::NewerVersion)));
     let other = page.open_store(concordia::engine::input::StoreOptions { name: "pets".into(), ..options() });
     assert!(page.engine.status(other).durable, "its rows are of this version");
