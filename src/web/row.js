@@ -756,8 +756,10 @@ function storedRow(shape, record) {
   const version = record[VERSION] ?? 1;
   try {
     if (version === shape.version) return rowOf(shape, record);
-    const { [shape.storageKey]: storageKey, [shape.key]: key, _sync, [VERSION]: _, ...values } = record;
-    return [storageKey, key, _sync, [...Object.keys(values), Number(version)], ...Object.values(values)];
+    const own = [shape.storageKey, shape.key, "_sync", VERSION];
+    const columns = Object.keys(record).filter((name) => !own.includes(name));
+    const values = columns.map((name) => record[name]);
+    return [record[shape.storageKey], record[shape.key], record._sync, [...columns, Number(version)], ...values];
   } catch {
     return undefined;
   }

@@ -277,7 +277,7 @@ export const idle = () =>
 // The guard, in `deltas` under a key of its own: which database this is (drawn when it is made), and by what version of its schema
 // each store was written last. It is looked at in each transaction that writes, where nobody else can come in between.
 
-/* global IDBKeyRange, localStorage */
+/* global IDBKeyRange */
 
 const GUARD = "guard";
 
@@ -381,8 +381,8 @@ const placeOf = (database, store) => `concordia ${JSON.stringify([database, stor
 /** `[mark, records, unsynced]`; nothing where there is no note, or no place for one, as in a worker. */
 function noteOf(place) {
   try {
-    const note = JSON.parse(localStorage.getItem(place));
-    return Array.isArray(note) ? note : undefined;
+    const read = JSON.parse(localStorage.getItem(place));
+    return Array.isArray(read) ? read : undefined;
   } catch {
     return undefined;
   }
@@ -401,11 +401,11 @@ export class Shelves {
   note(store, records, unsynced) {
     const shelf = this.#shelves.get(store);
     if (shelf?.mark === undefined) return;
-    const note = JSON.stringify([shelf.mark, records, unsynced]);
-    if (note === shelf.noted) return;
-    shelf.noted = note;
+    const text = JSON.stringify([shelf.mark, records, unsynced]);
+    if (text === shelf.noted) return;
+    shelf.noted = text;
     try {
-      localStorage.setItem(placeOf(this.#database, store), note);
+      localStorage.setItem(placeOf(this.#database, store), text);
     } catch {
       // There is no place for it.
     }
