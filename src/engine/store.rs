@@ -25,8 +25,8 @@ pub(super) struct Store {
     pub(super) storage: Option<StorageId>,
     /// Why its rows in client storage are not to be touched, if so.
     pub(super) barred: Option<Fault>,
-    /// What is known to be gone from client storage.
-    pub(super) lost: Option<Fault>,
+    /// What is known to be gone from client storage, or was found in it and made no sense.
+    pub(super) damage: Option<Fault>,
     pub(super) fields: FieldSet,
     pub(super) refers: FieldSet,
     /// Items that are fetched because its items refer to them.
@@ -104,7 +104,7 @@ impl<R: Row> Engine<R> {
             origin,
             storage: options.storage,
             barred: None,
-            lost: None,
+            damage: None,
             fields: FieldSet::first(options.fields),
             refers: options.refers,
             related: Vec::new(),
@@ -157,9 +157,10 @@ impl<R: Row> Engine<R> {
         }
         self.stores[store].phase = Phase::Open;
         self.store_came = true;
-        self.note_loss(store, lost);
-        if problem.is_some() {
-            self.stores[store].last_error = problem;
+        if let Some(fault) = lost.and_then(loss).or(problem) {
+            self.changes(store);
+            self.stores[store].last_error = Some(fault.clone());
+            self.stores[store].damage = Some(fault);
         }
         match records {
             Ok(records) => {
@@ -180,25 +181,6 @@ impl<R: Row> Engine<R> {
         self.ask_collection(store);
         self.ask_awaited(store);
         self.run();
-    }
-
-    /// What was stored here is gone. Nothing that was there is no loss: of a first run that was cut short there may be a
-    /// note, but no record.
-    fn note_loss(&mut self, store: StoreId, lost: Option<Lost>) {
-        let Some(Lost { records, unsynced }) = lost.filter(|lost| lost.records > 0) else { return };
-        let (records, unsynced) = (records.to_string(), unsynced.to_string());
-        let message = [
-            "the local database is gone, or was emptied, since it was last used: ",
-            &records,
-            " records of this store were in it, ",
-            &unsynced,
-            " of them with edits that the server had not taken; what the server holds is fetched anew",
-        ];
-        let mut fault = Fault::new(Code::DataLoss, message.concat());
-        fault.body = Some(["{\"records\":", &records, ",\"unsynced\":", &unsynced, "}"].concat());
-        self.changes(store);
-        self.stores[store].last_error = Some(fault.clone());
-        self.stores[store].lost = Some(fault);
     }
 
     /// Takes in one stored record, unless its item is here already. Of two records of one row the first stands, and
@@ -577,6 +559,22 @@ impl Store {
     pub(super) fn is_open(&self) -> bool {
         self.phase != Phase::Closed
     }
+}
+
+/// What was stored here is gone. Where nothing was there is no loss: of a first run that was cut short there may be a note, but
+/// no record.
+fn loss(Lost { records, unsynced }: Lost) -> Option<Fault> {
+    let (count, edits) = (records.to_string(), unsynced.to_string());
+    let message = [
+        "the local database is gone, or was emptied, since it was last used: ",
+        &count,
+        " records of this store were in it, ",
+        &edits,
+        " of them with edits that the server had not taken; what the server holds is fetched anew",
+    ];
+    let mut fault = Fault::new(Code::DataLoss, message.concat());
+    fault.body = Some(["{\"records\":", &count, ",\"unsynced\":", &edits, "}"].concat());
+    (records > 0).then_some(fault)
 }
 
 /// The refusal of everything that comes after `close()`.

@@ -19,7 +19,7 @@ pub struct Status {
     pub connection: Connection,
     /// Whether edits are kept in client storage.
     pub durable: bool,
-    /// Why not, if they are not; else what is known to be gone from there.
+    /// Why not, if they are not; else what is known to be gone from there, or made no sense.
     pub storage_error: Option<Fault>,
     /// Edits that the server has not taken, the parked ones included.
     pub pending: usize,
@@ -74,7 +74,7 @@ impl<R: Row> Engine<R> {
                 None => Connection::Online,
             },
             durable: store.storage.is_some() && self.storage_failure(id).is_none(),
-            storage_error: self.storage_failure(id).or(store.lost.as_ref()).cloned(),
+            storage_error: self.storage_failure(id).or(store.damage.as_ref()).cloned(),
             pending: syncs().map(|sync| edits(sync)).sum(),
             parked: syncs().filter(|sync| sync.parked().is_some()).count(),
             last_error: store.last_error.clone(),

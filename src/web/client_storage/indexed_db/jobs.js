@@ -171,7 +171,8 @@ export class Link {
     database.addEventListener("close", () => (this.fate ||= 1));
     database.addEventListener("versionchange", (event) => {
       this.fate = event.newVersion === null ? 3 : 2;
-      this.#end.open();
+      // Whoever waits for it lets go of the connection, and rexie has yet to hear of this event.
+      setTimeout(() => this.#end.open());
     });
     const begin = database.transaction;
     database.transaction = (stores, mode) => {
