@@ -1,7 +1,7 @@
 // What the engine asks of a transporter or a client storage, whoever wrote it: one request, prepared, changed by middleware, made,
 // and told as facts. Decides nothing about order, retry or merge: that is the engine's.
 
-import { Asked, answered, loaded, persisted } from "./wasm/concordia.js";
+import { Asked, answered, loaded, persisted, resolved } from "./wasm/concordia.js";
 import { ConcordiaError } from "./error.js";
 import { middlewareOf, through } from "./middleware.js";
 import { calling } from "./page.js";
@@ -13,7 +13,7 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const MOST_REPEATS = 3;
 
 // The facts of an answer, as `transporter/custom.rs` reads them: [ending, status, kind of body, JSON, text, Retry-After, Location,
-// version, response, complete, deleted, message, status that was given].
+// version, response, complete, deleted, message, status that was given, problem].
 const [UNREACHABLE, TIMED_OUT, ANSWERED] = [0, 1, 3];
 const [EMPTY, JSON_VALUE] = [0, 1];
 
@@ -83,6 +83,37 @@ const promised = (act) => {
   }
 };
 
+/** By middleware and origin: the refresh of credentials that is under way, or how the last one ended. */
+const refreshes = new WeakMap();
+let moment = 0;
+
+const isUnauthorized = (error) => [401, 407].includes(error?.status) || error?.kind === "unauthorized";
+
+/** Lets middleware see to an error. Requests that meet the same refusal of their credentials ask for new ones once: whoever
+ *  began before those were there waits, and does as the first one was told. */
+function* seenTo(end, list, input, began) {
+  const ask = () => through(list, "transmissionError", input, "error");
+  const keeper = list.find((middleware) => typeof middleware.transmissionError === "function");
+  if (keeper === undefined || !isUnauthorized(input.error)) return yield* ask();
+  if (!refreshes.has(keeper)) refreshes.set(keeper, new Map());
+  const [origins, origin] = [refreshes.get(keeper), end.origin ?? end];
+  const known = origins.get(origin);
+  if (known?.running) return (yield known.running) ? "retry" : input.error;
+  if (known?.ended > began) return known.retry ? "retry" : input.error;
+  let settle;
+  const state = { running: new Promise((resolve) => (settle = resolve)), retry: false };
+  origins.set(origin, state);
+  try {
+    const verdict = yield* ask();
+    state.retry = verdict === "retry";
+    return verdict;
+  } finally {
+    state.running = undefined;
+    state.ended = ++moment;
+    settle(state.retry);
+  }
+}
+
 const ENVELOPE = ["data", "version", "res", "req", "status", "location", "complete", "deleted", "cursor"];
 
 /** What a method resolved with, in one form: an object that says more than the row alone, or the row. */
@@ -99,6 +130,7 @@ function* request(end, action, prepare, make, item) {
     const list = middlewareOf(end);
     const said = { action };
     if (item) said.item = item;
+    const began = ++moment;
     let req;
     try {
       req = yield prepare();
@@ -109,7 +141,7 @@ function* request(end, action, prepare, make, item) {
       return { ...answer, data, [FRESH]: answer[FRESH] && data === answer.data };
     } catch (error) {
       const input = { action, req, res: error?.res, error };
-      const verdict = yield* through(list, "transmissionError", input, "error");
+      const verdict = yield* seenTo(end, list, input, began);
       if (verdict !== "retry") throw verdict;
       if (repeats >= MOST_REPEATS) throw error;
     }
@@ -134,6 +166,13 @@ function safely(act) {
   }
 }
 
+const isRow = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What a refusal calls itself: the `type` or `code` that its body gives the problem (RFC 9457 §3.1.1). */
+export const problemOf = (body) =>
+  [body?.type, body?.code, body?.error?.type, body?.error?.code].filter((name) => typeof name === "string").join(" ") ||
+  undefined;
+
 /** Whatever was thrown, as facts. */
 function factsOfError(thrown) {
   // Judged by what went wrong in it, told by its name.
@@ -148,9 +187,11 @@ function factsOfError(thrown) {
   const status = given ?? KINDS[error?.kind] ?? KINDS.failed;
   const judged = error instanceof TransporterError ? KINDS[error.kind] : status;
   const wait = error?.retryAfterMs >= 0 ? String(Math.ceil(error.retryAfterMs / 1000)) : undefined;
-  const facts = [ANSWERED, judged, EMPTY, undefined, textOf(error?.body), wait];
+  const remote = isRow(error?.remote) ? safely(() => structuredClone(error.remote)) : undefined;
+  const facts = [ANSWERED, judged, remote === undefined ? EMPTY : JSON_VALUE, remote, textOf(error?.body), wait];
   facts[11] = message;
   facts[12] = given;
+  facts[13] = problemOf(error?.body);
   return facts;
 }
 
@@ -180,13 +221,16 @@ export class Link {
   /** How the app wants something read: by the promise that waits for it, or by the item. */
   #ways = new Map();
   #reachable;
+  #decide;
   #probing = false;
 
-  /** `reachable()` is called when the endpoint can be reached again. */
-  constructor(end, store, reachable) {
+  /** `reachable()` is called when the endpoint can be reached again; `decide(item, base, local, remote, status)` has the app's
+   *  word about a conflict. */
+  constructor(end, store, reachable, decide) {
     this.#end = end;
     this.#store = store;
     this.#reachable = reachable;
+    this.#decide = decide;
   }
 
   get origin() {
@@ -195,6 +239,10 @@ export class Link {
 
   get patches() {
     return (this.#end.update ?? this.#end.constructor?.update) === "PATCH";
+  }
+
+  get conditional() {
+    return this.#end.conditional === true;
   }
 
   /** Notes how a read is to be made. */
@@ -213,14 +261,14 @@ export class Link {
     return args;
   }
 
-  push(command, store, action, payload, id, item, storageKey, idempotencyKey) {
+  push(command, store, action, payload, id, item, storageKey, idempotencyKey, version) {
     const [end, name, queue] = [this.#end, this.#store, this.#queue];
     const queued = () => {
       const given = { action, payload: structuredClone(payload), __id: String(item), _id: storageKey, id };
       return this.#queued({ ...given, idempotencyKey, store: name });
     };
     this.#ask(Asked.Edit, command, store, function* () {
-      const queueItem = yield* queued();
+      const queueItem = { ...(yield* queued()), version };
       const prepare = () => end._prepareSend(queueItem);
       const answer = yield* request(end, action, prepare, (req) => end._send(req), queueItem);
       // What is done needs no place in the queue; the rest comes again under the same key.
@@ -277,6 +325,18 @@ export class Link {
       if (answer.data === undefined || answer.data === null) return refused("notFound", "it does not exist there");
       return applied(answer);
     });
+  }
+
+  /** Asks the app about a conflict. */
+  resolve(command, store, ...conflict) {
+    promised(() => this.#decide(...conflict)).then(
+      (word) =>
+        isRow(word) || ["local", "remote"].includes(word)
+          ? calling(() => resolved(command, store, word, undefined))
+          : calling(() => resolved(command, store, undefined, "`onConflict` gave neither values nor local nor remote")),
+      (error) =>
+        calling(() => resolved(command, store, undefined, `\`onConflict\` failed: ${error?.message ?? error}`)),
+    );
   }
 
   /** Carries the steps out, and answers the command with the facts that they come to. */

@@ -668,10 +668,11 @@ export function packEdit(shape, action, first, last, key, a, b, c, d) {
   return edit;
 }
 
-export function packAttempt(shape, edit, attempts, frozen, parked) {
+export function packAttempt(shape, edit, attempts, frozen, version, name, fault) {
   const attempt = { ...edit, attempts };
   if (frozen !== undefined) attempt.frozen = fieldsOf(shape, held[frozen]);
-  if (parked) attempt.parked = parked;
+  if (version !== undefined) attempt.version = version;
+  if (fault) attempt[name] = fault;
   return attempt;
 }
 
@@ -708,8 +709,8 @@ export function packAll(shape, rows, texts, numbers) {
 const NUMERIC = 1;
 const NEW = 2;
 
-export const setSync = (rows, at, sync) => {
-  rows[at][SYNC] = sync;
+export const setSync = (rows, at, sync, version) => {
+  rows[at][SYNC] = version === undefined ? sync : { ...sync, version };
 };
 
 /** Stored rows as records: the values by the names of their columns, the keys, and what is to be said to the server, if
@@ -824,7 +825,7 @@ export function unpackAll(shape, stored) {
       isNewer = true;
       continue;
     }
-    if (version < shape.version || row[SYNC] !== undefined) {
+    if (version < shape.version || says(row[SYNC])) {
       // What is sent is made of it.
       const key = row[STORAGE_KEY];
       try {
@@ -859,6 +860,10 @@ export function unpackAll(shape, stored) {
   };
 }
 
+/** Whether there is anything to say to the server, and not only what it calls the state of its row. */
+const says = (sync) =>
+  sync !== undefined && !(isPlain(sync) && sync.settled === undefined && typeof sync.version === "string");
+
 function demandKinds(shape, row) {
   shape.columns.forEach((_, place) => {
     row[FIRST + place] = checked(shape, place, row[FIRST + place]);
@@ -878,9 +883,9 @@ function migrate(shape, stored, from, changed) {
   });
   const keys = { [shape.storageKey]: stored[STORAGE_KEY], [shape.key]: stored[REMOTE_KEY] };
   const sync = stored[SYNC];
-  const isPlainSync = sync === undefined || Array.isArray(sync);
+  const isSimple = !says(sync) || Array.isArray(sync);
   const up = (values) => {
-    let record = { ...(isPlainSync ? values : structuredClone(values)), ...keys };
+    let record = { ...(isSimple ? values : structuredClone(values)), ...keys };
     for (let version = from + 1; version <= shape.version; version++) {
       record = shape.migrations[version](record);
       if (!isPlain(record)) throw new Error(`the migration to version ${version} gave no row`);
@@ -890,7 +895,7 @@ function migrate(shape, stored, from, changed) {
     return row;
   };
   const row = up(old);
-  const [next, change] = isPlainSync ? [sync, 0] : migrateSync(shape, sync, old, row, up);
+  const [next, change] = isSimple ? [sync, 0] : migrateSync(shape, sync, old, row, up);
   row[SYNC] = next;
   changed(change);
   return row;

@@ -35,7 +35,7 @@ fn made(count: u32, mark: &str) -> Array {
 }
 
 fn writes(puts: Array) -> StoreWrites {
-    StoreWrites { store: STORE.into(), key_name: "_id".into(), puts, erased: Vec::new(), version: 1 }
+    StoreWrites { store: STORE.into(), key_name: "_id".into(), puts, erased: Vec::new(), mark: None, version: 1 }
 }
 
 fn erasure(ids: &[&str]) -> StoreWrites {

@@ -7,9 +7,9 @@ use concordia::engine::{
     Engine, PendingEdit, Status,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Lost, Record, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Lost, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
-    output::{Command, Made, Output, Reading, Request, Write},
+    output::{Command, Conflict, Made, Output, Reading, Request, Write},
     row::{FieldSet, Reference, RemoteRow, Row},
     time::Millis,
 };
@@ -22,6 +22,7 @@ pub enum Asked {
     Write(Request<MapRow>),
     All,
     One(Key),
+    Probe,
 }
 
 /// A request under way.
@@ -52,11 +53,15 @@ pub struct Page {
     pub requests: usize,
     pub batches: VecDeque<(CommandId, Vec<Write<MapRow>>)>,
     pub disk: Disk,
+    /// The cursor of each store, as the disk has it.
+    pub cursors: BTreeMap<u16, String>,
     /// Whether batches wait for `commit`.
     pub slow_disk: bool,
     pub wake_at: Option<Millis>,
     /// How the collection was asked for, each time.
     pub readings: Vec<Reading>,
+    /// What the app is asked about, oldest first.
+    pub conflicts: VecDeque<(CommandId, ItemId, Conflict<MapRow>)>,
     /// Everything that the engine has said.
     pub said: Vec<String>,
     /// Those of the first store.
@@ -75,6 +80,10 @@ pub fn options() -> StoreOptions {
         refers: FieldSet::NONE,
         patches: true,
         numeric_storage_key: false,
+        conditional: false,
+        policy: Policy::Local,
+        asks_uncertain: false,
+        probes: false,
     }
 }
 
@@ -89,10 +98,10 @@ impl Page {
 
     /// A page whose first read is under way.
     pub fn start(options: StoreOptions) -> Self {
-        Self::start_on(options, Disk::new(), Millis(1_700_000_000_000), Found::default())
+        Self::start_on(options, Disk::new(), BTreeMap::new(), Millis(1_700_000_000_000), Found::default())
     }
 
-    fn start_on(options: StoreOptions, disk: Disk, now: Millis, found: Found) -> Self {
+    fn start_on(options: StoreOptions, disk: Disk, cursors: BTreeMap<u16, String>, now: Millis, found: Found) -> Self {
         OPENED.set(0);
         // Two pages never roll the same dice.
         let mut seed = [7; 32];
@@ -105,9 +114,11 @@ impl Page {
             requests: 0,
             batches: VecDeque::new(),
             disk,
+            cursors,
             slow_disk: false,
             wake_at: None,
             readings: Vec::new(),
+            conflicts: VecDeque::new(),
             said: Vec::new(),
             options: options.clone(),
             found,
@@ -134,7 +145,7 @@ impl Page {
     }
 
     pub fn restart_and_find(self, found: Found) -> Self {
-        Self::start_on(self.options, self.disk, self.now.after(Millis(1_000)), found)
+        Self::start_on(self.options, self.disk, self.cursors, self.now.after(Millis(1_000)), found)
     }
 }
 
@@ -264,7 +275,7 @@ impl Page {
     pub fn writes(&self) -> Vec<Request<MapRow>> {
         let write = |leaving: &Leaving| match &leaving.what {
             Asked::Write(request) => Some(request.clone()),
-            Asked::All | Asked::One(_) => None,
+            Asked::All | Asked::One(_) | Asked::Probe => None,
         };
         self.network.iter().filter_map(write).collect()
     }
@@ -305,6 +316,11 @@ impl Page {
                     (command, store, Asked::All)
                 }
                 Command::FetchOne(command, store, _, key) => (command, store, Asked::One(key)),
+                Command::Resolve(command, _, item, conflict) => {
+                    self.conflicts.push_back((command, item, conflict));
+                    continue;
+                }
+                Command::Probe(command, store) => (command, store, Asked::Probe),
             };
             self.requests += 1;
             self.network.push(Leaving { command, store, what });
@@ -312,8 +328,8 @@ impl Page {
         for store in loads {
             let records = self.disk.iter().filter(|((of, _), _)| *of == store.0).map(|(_, record)| deep_record(record));
             let records = self.found.failure.take().map_or_else(|| Ok(records.collect()), Err);
-            let lost = self.found.lost.take();
-            self.does(Input::Loaded { store, records, problem: None, lost });
+            let (cursor, lost) = (self.cursors.get(&store.0).cloned(), self.found.lost.take());
+            self.does(Input::Loaded { store, records, problem: None, cursor, lost });
         }
         if !self.slow_disk {
             self.commit();
@@ -330,6 +346,12 @@ impl Page {
                     }
                     Write::Erase(store, _, key) => {
                         self.disk.remove(&(store.0, key));
+                    }
+                    Write::Cursor(store, Some(cursor)) => {
+                        self.cursors.insert(store.0, cursor);
+                    }
+                    Write::Cursor(store, None) => {
+                        self.cursors.remove(&store.0);
                     }
                 }
             }
@@ -371,13 +393,17 @@ impl Page {
             Asked::Write(_) => self.does(Input::Answered(leaving.command, failure.answer())),
             Asked::All => self.does(Input::Fetched(leaving.command, failure.answer())),
             Asked::One(_) => self.does(Input::FetchedOne(leaving.command, failure.answer())),
+            Asked::Probe => self.does(Input::Probed(leaving.command, false)),
         };
     }
 
     /// The read of the collection is answered with everything there is.
     pub fn answer_all(&mut self, rows: &[(&str, &[(usize, i64)])]) {
         let rows = rows.iter().map(|(key, values)| remote(key, values)).collect();
-        self.answer_read(json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None }));
+        self.answer_read(json(
+            200,
+            Rows { rows, complete: true, deleted: Vec::new(), problem: None, next: Next::None, cursor: Cursor::Kept },
+        ));
     }
 
     pub fn answer_read(&mut self, answer: Answer<Rows<MapRow>>) {
@@ -409,6 +435,12 @@ impl Page {
         let references: Vec<Reference> = references.filter(|reference| reference.key.is_some()).collect();
         let told = remote(key, &values);
         self.answer(item, json(200, RemoteRow { row: told.row.with_references(&references), ..told }));
+    }
+
+    /// The app decides about the oldest conflict.
+    pub fn resolve(&mut self, resolution: Resolution<MapRow>) {
+        let (command, ..) = self.conflicts.pop_front().unwrap_or_else(|| panic!("nothing is asked"));
+        self.does(Input::Resolved(command, resolution));
     }
 
     /// An item that both sides hold.
@@ -455,6 +487,7 @@ pub fn body<B>(status: u16, body: Body<B>) -> Answer<B> {
         retry_after: None,
         location: None,
         version: None,
+        problem: None,
         said: None,
     })
 }
@@ -467,6 +500,14 @@ pub fn empty<B>(status: u16) -> Answer<B> {
     body(status, Body::Empty)
 }
 
+/// The same answer, which says which state of the row it shows.
+pub fn versioned<B>(version: &str, answer: Answer<B>) -> Answer<B> {
+    match answer {
+        Answer::Response(response) => Answer::Response(Response { version: Some(version.into()), ..response }),
+        Answer::Unreachable { .. } | Answer::TimedOut | Answer::Cut => answer,
+    }
+}
+
 /// A row as a server gives it.
 pub fn remote(key: &str, values: &[(usize, i64)]) -> RemoteRow<MapRow> {
     let key = Key::new(key, false);
@@ -477,6 +518,7 @@ fn deep(write: &Write<MapRow>) -> Write<MapRow> {
     match write {
         Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
         Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
+        Write::Cursor(store, cursor) => Write::Cursor(*store, cursor.clone()),
     }
 }
 

@@ -101,6 +101,7 @@ pub fn deep_record(record: &Record<MapRow>) -> Record<MapRow> {
         row: record.row.deep(),
         sync: record.sync.as_deref().map(deep_sync),
         migrated: record.migrated,
+        validator: record.validator.clone(),
     }
 }
 

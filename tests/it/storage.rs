@@ -143,6 +143,19 @@ fn an_attempt_with_a_new_key_leaves_when_that_is_stored() {
 }
 
 #[test]
+fn where_the_database_was_lost_or_rows_were_brought_along_everything_is_read_again() {
+    for (lost, change) in [(Some(GONE), None), (None, Some(Migrated::default())), (None, None)] {
+        let mut page = Page::open();
+        page.settled_item("a", &[(0, 1)]);
+        page.disk.values_mut().for_each(|record| record.migrated = change);
+        page.cursors.insert(page.store.0, "later".into());
+        let page = page.restart_and_find(Found { lost, ..Found::default() });
+        let goes_on = page.readings.last().is_some_and(|reading| format!("{reading:?}").contains("later"));
+        assert_eq!(goes_on, lost.is_none() && change.is_none(), "{:?}", page.readings);
+    }
+}
+
+#[test]
 fn what_was_brought_to_this_version_is_written_back_once() {
     let mut page = Page::open();
     page.settled_item("a", &[(0, 1)]);

@@ -45,10 +45,16 @@ extern "C" {
     type Job;
     #[wasm_bindgen(method)]
     fn add(this: &Job, store: &str, key_name: &str, puts: &Array, erased: &[JsValue], version: u32);
+    #[wasm_bindgen(method, js_name = setMark)]
+    fn set_mark(this: &Job, store: &str, mark: Option<String>);
+    #[wasm_bindgen(method, getter)]
+    fn mark(this: &Job) -> Option<String>;
     #[wasm_bindgen(method, getter, js_name = isEmpty)]
     fn is_empty(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
     fn writes(this: &Job) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn meta(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
     fn blocks(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
@@ -103,6 +109,8 @@ pub struct StoreWrites {
     pub puts: Array,
     /// The storage keys of records to erase; none of them is among `puts`.
     pub erased: Vec<JsValue>,
+    /// Text to keep beside the records of the store in the place of what is kept there, or to forget that.
+    pub mark: Option<Option<String>>,
     /// The version of their schema. Nothing is written where a newer one has been.
     pub version: u32,
 }
@@ -112,6 +120,8 @@ pub struct StoreWrites {
 pub struct Stored {
     /// All records, in the order in which their keys were first written.
     pub records: Array,
+    /// The text that is kept beside them.
+    pub mark: Option<String>,
     /// What was in the database when it was last used, if that was another one than this: it is gone.
     pub lost: Option<Lost>,
 }
@@ -178,7 +188,8 @@ impl IndexedDb {
     /// # Errors
     /// When the database cannot be opened or read; `NewerVersion` when the store was written with a newer schema.
     pub fn load(self: &Rc<Self>, store: &str, key_name: &str, version: u32) -> Pending<Stored> {
-        let loading = self.start(self.shelves.load(store, key_name, version));
+        let job = self.shelves.load(store, key_name, version);
+        let loading = self.start(job.clone());
         Box::pin(async move {
             let read: Read = loading.await?.unchecked_into();
             refresh_estimate();
@@ -186,7 +197,7 @@ impl IndexedDb {
                 records: counts.first().copied().unwrap_or(0),
                 unsynced: counts.get(1).copied().unwrap_or(0),
             });
-            Ok(Stored { records: read.records(), lost })
+            Ok(Stored { records: read.records(), mark: job.mark(), lost })
         })
     }
 
@@ -233,8 +244,11 @@ impl IndexedDb {
     /// When the batch was not written: nothing of it was.
     pub fn persist(self: &Rc<Self>, batch: Vec<StoreWrites>) -> Pending<()> {
         let job = self.shelves.write();
-        for StoreWrites { store, key_name, puts, erased, version } in &batch {
-            job.add(store, key_name, puts, erased, *version);
+        for StoreWrites { store, key_name, puts, erased, mark, version } in batch {
+            job.add(&store, &key_name, &puts, &erased, version);
+            if let Some(mark) = mark {
+                job.set_mark(&store, mark);
+            }
         }
         let writing = (!job.is_empty()).then(|| self.start(job));
         Box::pin(async move {

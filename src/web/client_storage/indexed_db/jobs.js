@@ -272,6 +272,8 @@ export const idle = () =>
 // `deltas`: records written one by one, or the bare key of one that was erased, key `[store, _id]`: newer than any block that is
 // in the database with them.
 //
+// `meta`: a text for a store, key `[store, "mark"]`, written with the records that it speaks of.
+//
 // `quarantine`: records that make no sense, `{store, key, record, why, since}`, key `[store, key as text, number at random]`. Nothing
 // reads them, writes over them or takes them away.
 //
@@ -282,7 +284,7 @@ export const idle = () =>
 
 const GUARD = "guard";
 
-const newGuard = () => ({ mark: [0, 0].map(() => Math.random().toString(36).slice(2)).join(""), versions: new Map() });
+const newGuard = () => ({ identity: [0, 0].map(() => Math.random().toString(36).slice(2)).join(""), versions: new Map() });
 
 const versionOf = (guard, store) => guard?.versions?.get(store) ?? 1;
 
@@ -309,7 +311,7 @@ class Shelf {
   changed = new Set();
   folding = false;
   /** Which database it was read from. */
-  mark = undefined;
+  identity = undefined;
   /** What was last noted outside of it. */
   noted = undefined;
 
@@ -362,6 +364,8 @@ class Shelf {
 /** What is no block is damaged: handed on as a record, for the caller to judge. */
 const asBlock = (value) => (Array.isArray(value) ? value : [value]);
 
+const markOf = (store) => [store, "mark"];
+
 const blocksOf = (records) => Math.ceil(records.length / BLOCK);
 
 /** The number after the highest one of another write than this. */
@@ -379,7 +383,7 @@ const nextNumber = (keys, write) =>
 
 const placeOf = (database, store) => `concordia ${JSON.stringify([database, store])}`;
 
-/** `[mark, records, unsynced]`; nothing where there is no note, or no place for one, as in a worker. */
+/** `[identity, records, unsynced]`; nothing where there is no note, or no place for one, as in a worker. */
 function noteOf(place) {
   try {
     const read = JSON.parse(localStorage.getItem(place));
@@ -401,8 +405,8 @@ export class Shelves {
   /** Notes how much of a store is there. Costs nothing while that stays the same. */
   note(store, records, unsynced) {
     const shelf = this.#shelves.get(store);
-    if (shelf?.mark === undefined) return;
-    const text = JSON.stringify([shelf.mark, records, unsynced]);
+    if (shelf?.identity === undefined) return;
+    const text = JSON.stringify([shelf.identity, records, unsynced]);
     if (text === shelf.noted) return;
     shelf.noted = text;
     try {
@@ -445,6 +449,8 @@ export class Shelves {
 class Load {
   writes = false;
   blocks = true;
+  meta = true;
+  mark = undefined;
   /** Why it aborted its transaction. */
   verdict = "";
   #shelf;
@@ -458,11 +464,15 @@ class Load {
     this.#version = version;
     this.#place = place;
     // Until it is read, nobody knows which database it will be.
-    shelf.mark = shelf.noted = undefined;
+    shelf.identity = shelf.noted = undefined;
   }
 
   issue(transaction) {
     const shelf = this.#shelf;
+    const mark = transaction.objectStore("meta").get(markOf(shelf.store));
+    mark.onsuccess = () => {
+      if (typeof mark.result === "string") this.mark = mark.result;
+    };
     const guard = transaction.objectStore("deltas").get(GUARD);
     guard.onsuccess = () => {
       this.#guard = guard.result;
@@ -484,9 +494,10 @@ class Load {
 
   /** `{records, lost}`: with the counts of the last note, if that names another database. */
   finish() {
-    const [mark, ...lost] = noteOf(this.#place) ?? [];
-    this.#shelf.mark = this.#guard?.mark;
-    return { records: this.#records, lost: mark !== undefined && mark !== this.#guard?.mark ? lost : undefined };
+    const [noted, ...lost] = noteOf(this.#place) ?? [];
+    const identity = this.#guard?.identity;
+    this.#shelf.identity = identity;
+    return { records: this.#records, lost: noted !== undefined && noted !== identity ? lost : undefined };
   }
 }
 
@@ -501,7 +512,8 @@ class Write {
   verdict = "";
   #of;
   #parts = [];
-  #mark;
+  #identity;
+  #marks = [];
 
   constructor(of) {
     this.#of = of;
@@ -515,14 +527,27 @@ class Write {
       this.#parts.push({ shelf: this.#of(store, keyName), puts, erased, bulk, version, next: 0 });
   }
 
+  /** A text to keep for a store, or none. */
+  setMark(store, mark) {
+    this.#marks.push([store, mark]);
+  }
+
+  get meta() {
+    return this.#marks.length > 0;
+  }
+
   get isEmpty() {
-    return this.#parts.length === 0;
+    return this.#parts.length + this.#marks.length === 0;
   }
 
   issue(transaction) {
     const deltas = transaction.objectStore("deltas");
     const guard = deltas.get(GUARD);
     guard.onsuccess = () => this.#look(transaction, deltas, guard.result);
+    for (const [store, mark] of this.#marks) {
+      if (mark === undefined) transaction.objectStore("meta").delete(markOf(store));
+      else transaction.objectStore("meta").put(mark, markOf(store));
+    }
     for (const part of this.#parts) {
       const { shelf, puts, erased, bulk } = part;
       if (bulk) this.#cut(transaction, part);
@@ -536,13 +561,13 @@ class Write {
 
   /** Another tab may have written with a newer schema since, or the database may be another one than was read. */
   #look(transaction, deltas, found) {
-    const isOther = ({ shelf }) => shelf.mark !== undefined && shelf.mark !== found?.mark;
+    const isOther = ({ shelf }) => shelf.identity !== undefined && shelf.identity !== found?.identity;
     if (this.#parts.some(isOther)) this.verdict = EMPTIED;
     else if (this.#parts.some(({ shelf, version }) => version > 0 && versionOf(found, shelf.store) > version))
       this.verdict = NEWER;
     if (this.verdict !== "") return void transaction.abort();
     const guard = found ?? newGuard();
-    this.#mark = guard.mark;
+    this.#identity = guard.identity;
     const older = this.#parts.filter(({ shelf, version }) => versionOf(guard, shelf.store) < version);
     for (const { shelf, version } of older) guard.versions.set(shelf.store, version);
     if (older.length > 0 || found === undefined) deltas.put(guard, GUARD);
@@ -574,7 +599,7 @@ class Write {
     // A number that had to be raised inside the transaction raises the guess for the next batch.
     for (const { shelf, next } of this.#parts) {
       shelf.next = Math.max(shelf.next, next);
-      shelf.mark ??= this.#mark;
+      shelf.identity ??= this.#identity;
     }
   }
 
@@ -593,6 +618,7 @@ class Write {
 class Fold {
   writes = true;
   blocks = true;
+  meta = false;
   #shelf;
   #records;
   #first;
