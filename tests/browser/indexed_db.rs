@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use concordia::engine::error::StorageFailure;
+use concordia::engine::{error::StorageFailure, input::Lost};
 use concordia::web::client_storage::indexed_db::{IndexedDb, StoreWrites};
 use js_sys::{Array, Function, JSON, Promise};
 use wasm_bindgen::{JsCast, JsValue};
@@ -524,6 +524,175 @@ async fn closing_finishes_what_is_under_way_and_a_later_use_opens_again() {
     put(&room, rows(r#"[{"_id":"c"}]"#)).await;
     assert_eq!(stored(&name).await, r#"[{"_id":"a"},{"_id":"b"},{"_id":"c"}]"#);
     room.close();
+}
+
+fn counts(lost: Option<Lost>) -> Option<(u32, u32)> {
+    lost.map(|lost| (lost.records, lost.unsynced))
+}
+
+async fn lost(database: &str) -> Option<(u32, u32)> {
+    let room = IndexedDb::new(database, false);
+    let lost = room.load(STORE, "_id", 1).await.expect("loaded").lost;
+    room.close();
+    counts(lost)
+}
+
+async fn delete(database: &str) {
+    js_async(&format!(
+        "await new Promise((r, e) => {{ const o = indexedDB.deleteDatabase('{database}'); o.onsuccess = r; o.onblocked = e }})"
+    ))
+    .await;
+}
+
+#[wasm_bindgen_test]
+async fn a_note_outside_tells_that_the_database_is_another_one_until_something_is_noted_anew() {
+    let name = fresh_name();
+    assert_eq!(lost(&name).await, None, "a first run");
+    let room = IndexedDb::new(&name, false);
+    room.load(STORE, "_id", 1).await.expect("loaded");
+    put(&room, rows(r#"[{"_id":"a"},{"_id":"b"}]"#)).await;
+    assert_eq!(lost(&name).await, None, "killed between the commit and its note");
+    room.note(STORE, 2, 1);
+    assert_eq!(lost(&name).await, None, "noted");
+    room.close();
+    delete(&name).await;
+    assert_eq!(lost(&name).await, Some((2, 1)), "deleted");
+    assert_eq!(lost(&name).await, Some((2, 1)), "nothing was stored since");
+    let room = IndexedDb::new(&name, false);
+    room.load(STORE, "_id", 1).await.expect("loaded");
+    put(&room, rows(r#"[{"_id":"c"}]"#)).await;
+    room.note(STORE, 1, 0);
+    room.close();
+    assert_eq!(lost(&name).await, None, "stored anew");
+}
+
+#[wasm_bindgen_test]
+async fn a_page_whose_connection_is_closed_notes_nothing_of_a_database_that_may_be_gone() {
+    let name = fresh_name();
+    let (old, new) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    old.load(STORE, "_id", 1).await.expect("loaded");
+    put(&old, rows(r#"[{"_id":"a"}]"#)).await;
+    delete(&name).await;
+    new.load(STORE, "_id", 1).await.expect("loaded");
+    put(&new, rows(r#"[{"_id":"b"}]"#)).await;
+    new.note(STORE, 1, 0);
+    old.note(STORE, 1, 1);
+    new.close();
+    assert_eq!(lost(&name).await, None);
+}
+
+#[wasm_bindgen_test]
+async fn a_database_that_was_emptied_under_an_open_connection_is_not_written_to() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    room.load(STORE, "_id", 1).await.expect("loaded");
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    room.note(STORE, 1, 0);
+    js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         const t = db.transaction('deltas', 'readwrite'); t.objectStore('deltas').clear();
+         await new Promise(r => t.oncomplete = r); db.close()"
+    ))
+    .await;
+    let failure = room.persist(vec![writes(rows(r#"[{"_id":"b"}]"#))]).await.expect_err("refused");
+    assert!(matches!(&failure, StorageFailure::Refused(why) if why.contains("emptied")), "{failure:?}");
+    room.close();
+    assert_eq!(stored(&name).await, "[]");
+    assert_eq!(lost(&name).await, Some((1, 0)));
+}
+
+#[wasm_bindgen_test]
+async fn what_a_newer_schema_has_written_is_neither_read_nor_written_by_an_older_one() {
+    let name = fresh_name();
+    let (old, new) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    old.load(STORE, "_id", 1).await.expect("loaded");
+    new.load(STORE, "_id", 2).await.expect("loaded");
+    put(&old, rows(r#"[{"_id":"a","v":1}]"#)).await;
+    let of = |version, store: &str, json| StoreWrites { store: store.into(), version, ..writes(rows(json)) };
+    new.persist(vec![of(2, STORE, r#"[{"_id":"a","v":2}]"#)]).await.expect("committed");
+    let both = vec![of(1, "pets", r#"[{"_id":"x"}]"#), of(1, STORE, r#"[{"_id":"a","v":3}]"#)];
+    assert_eq!(old.persist(both).await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(old.load(STORE, "_id", 1).await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(new.load("pets", "_id", 1).await.expect("loaded").records.length(), 0, "the batch was undone whole");
+    old.persist(vec![of(1, "pets", r#"[{"_id":"x"}]"#)]).await.expect("another store has another version");
+    let records = new.load(STORE, "_id", 2).await.expect("loaded").records;
+    assert_eq!(JSON::stringify(&records).expect("JSON"), r#"[{"_id":"a","v":2}]"#);
+    old.close();
+    new.close();
+}
+
+#[wasm_bindgen_test]
+async fn records_that_make_no_sense_are_set_apart_out_of_blocks_and_deltas_and_nothing_else_is() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, made(70, "block")).await;
+    put(&room, rows(r#"[{"_id":"k3","mark":"delta"},{"_id":"good"}]"#)).await;
+    js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         const t = db.transaction('deltas', 'readwrite'); t.objectStore('deltas').put({{odd: 1}}, ['people', 'odd']);
+         await new Promise(r => t.oncomplete = r); db.close()"
+    ))
+    .await;
+    let (keys, whys) = (js("return ['k3', 'k4']").unchecked_into(), js("return ['first', 'second']").unchecked_into());
+    room.set_apart(STORE, "_id", &keys, &whys).await.expect("committed");
+    put(&room, rows(r#"[{"_id":"k3","mark":"anew"}]"#)).await;
+    room.set_apart(STORE, "_id", &js("return ['k3']").unchecked_into(), &js("return ['third']").unchecked_into())
+        .await
+        .expect("committed");
+    let text = stored(&name).await;
+    assert_eq!(text.matches(r#""mark":"block""#).count(), 68, "{text}");
+    assert!(text.contains(r#""_id":"good""#) && !text.contains(r#""_id":"k3""#) && !text.contains("odd"), "{text}");
+    let apart = js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         const o = db.transaction('quarantine').objectStore('quarantine').getAll();
+         await new Promise(r => o.onsuccess = r); db.close();
+         return o.result.map(({{key, why, record}}) => [key, why, record.mark ?? record.odd].join(' ')).sort().join()"
+    ))
+    .await;
+    assert_eq!(
+        apart.as_string().as_deref(),
+        Some(" it has no key 1,k3 first block,k3 first delta,k3 third anew,k4 second block")
+    );
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_database_of_the_first_version_is_upgraded_and_keeps_what_is_in_it() {
+    let name = fresh_name();
+    js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}', 1);
+            o.onupgradeneeded = () => ['blocks', 'deltas', 'meta'].forEach(s => o.result.createObjectStore(s));
+            o.onsuccess = () => r(o.result) }});
+         const t = db.transaction(['blocks', 'deltas'], 'readwrite');
+         t.objectStore('blocks').put([{{_id: 'a'}}, {{_id: 'b'}}], ['people', 0, 0.5]);
+         t.objectStore('deltas').put('b', ['people', 'b']); t.objectStore('deltas').put({{_id: 'c'}}, ['people', 'c']);
+         await new Promise(r => t.oncomplete = r);
+         globalThis.older = db; db.onversionchange = () => db.close()"
+    ))
+    .await;
+    let room = IndexedDb::new(&name, false);
+    assert_eq!(room.load(STORE, "_id", 1).await.expect("loaded").records.length(), 2);
+    put(&room, rows(r#"[{"_id":"d"}]"#)).await;
+    room.note(STORE, 3, 0);
+    room.close();
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"},{"_id":"c"},{"_id":"d"}]"#);
+    assert_eq!(lost(&name).await, None);
+}
+
+#[wasm_bindgen_test]
+async fn whoever_upgrades_or_deletes_the_database_is_told_of_without_being_asked() {
+    for (act, newer) in [("indexedDB.open(NAME, 3)", true), ("indexedDB.deleteDatabase(NAME)", false)] {
+        let name = fresh_name();
+        let room = IndexedDb::new(&name, false);
+        put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+        let act = act.replace("NAME", &format!("'{name}'"));
+        js_async(&format!(
+            "await new Promise((r, e) => {{ const o = {act}; o.onsuccess = () => {{ o.result?.close(); r() }}; setTimeout(e, 2000, 'hung') }})"
+        ))
+        .await;
+        let failure = room.ended().await;
+        assert_eq!(failure == StorageFailure::NewerVersion, newer, "{failure:?}");
+    }
 }
 
 #[wasm_bindgen_test]
