@@ -449,6 +449,7 @@ export class Shelves {
 class Load {
   writes = false;
   blocks = true;
+  sets = false;
   meta = true;
   mark = undefined;
   /** Why it aborted its transaction. */
@@ -508,6 +509,7 @@ const EMPTIED = "emptied";
 class Write {
   writes = true;
   blocks = false;
+  sets = false;
   /** Why it aborted its transaction. */
   verdict = "";
   #of;
@@ -618,6 +620,7 @@ class Write {
 class Fold {
   writes = true;
   blocks = true;
+  sets = false;
   meta = false;
   #shelf;
   #records;
@@ -659,6 +662,7 @@ class Fold {
 class Quarantine {
   writes = true;
   blocks = true;
+  meta = false;
   sets = true;
   #shelf;
   #whys;
