@@ -7,6 +7,7 @@ export { SOURCE, TARGET, constants } from "./constants.js";
 export { Key, NumberKey, Schema, customTypes } from "./schema.js";
 export { Store } from "./store.js";
 export { TransporterError } from "./link.js";
+export { HttpOfflineChecker } from "./offline-checker.js";
 export { TransporterMiddleware } from "./middleware.js";
 export {
   BaseTransporter,

@@ -655,11 +655,12 @@ export interface TransporterLike {
   _prepareSend(queueItem: PushQueueItem): any;
   _send(requestOptions: any): Promise<SendResult> | SendResult;
   _prepareFetch?(...args: any[]): any;
-  _fetch(requestOptions: any): Promise<FetchResult> | FetchResult;
+  /** `reading` says where to go on: at the `cursor` of an earlier answer, or at the `next` page that the answer before this one gave. */
+  _fetch(requestOptions: any, reading: { cursor?: any; page?: any }): Promise<FetchResult> | FetchResult;
   _prepareFetchOne?(itemInformation: string | number | object, ...args: any[]): any;
   _fetchOne?(requestOptions: any): Promise<FetchOneResult> | FetchOneResult;
   _prepareInitialFetch?(...args: any[]): any;
-  _initialFetch?(requestOptions: any): Promise<FetchResult> | FetchResult;
+  _initialFetch?(requestOptions: any, reading: { cursor?: any; page?: any }): Promise<FetchResult> | FetchResult;
   /** Milliseconds for each of these methods and each middleware; then the request counts as timed out. Default 30 000. */
   timeout?: number;
   /** `"PATCH"`: the payload of an update is the edited fields; else it is the whole row. */
@@ -676,11 +677,21 @@ export type SendResult =
 
 /**
  * An array is the whole collection: what is missing from it was deleted elsewhere. `complete: false`: a part of it, from which no
- * deletion may be inferred; `deleted`: keys deleted elsewhere; `cursor`: where the next `_fetch` goes on.
+ * deletion may be inferred (the default with `deleted` or `cursor`); `deleted`: keys deleted elsewhere; `cursor`: where the next
+ * `_fetch` goes on, `null` at the beginning; `next`: where the next page is. `cursor` and `next` can be anything that JSON can carry.
+ *
+ * A cursor is stored with the rows that it covers, if the store has an {@link IndexedDbClientStorage}, and so survives a reload.
  */
 export type FetchResult =
   | unknown[]
-  | { data: unknown[]; complete?: boolean; deleted?: (string | number)[]; cursor?: unknown; version?: string };
+  | {
+      data: unknown[];
+      complete?: boolean;
+      deleted?: (string | number)[];
+      cursor?: unknown;
+      next?: unknown;
+      version?: string;
+    };
 
 /** One row; nothing when the endpoint does not have it. */
 export type FetchOneResult =
@@ -765,11 +776,11 @@ export class BaseTransporter implements TransporterLike {
   _prepareSend(queueItem: PushQueueItem): any;
   _send(requestOptions: any): any;
   _prepareFetch(...args: any[]): any;
-  _fetch(requestOptions: any): any;
+  _fetch(requestOptions: any, reading?: any): any;
   _prepareFetchOne(itemInformation: any, ...args: any[]): any;
   _fetchOne(requestOptions: any): any;
   _prepareInitialFetch(...args: any[]): any;
-  _initialFetch(requestOptions: any): any;
+  _initialFetch(requestOptions: any, reading?: any): any;
 }
 
 /** An end that leads to a server; to be extended. */
@@ -814,26 +825,54 @@ export interface HttpTransporterOptions {
    * `If-Unmodified-Since` on the page's own origin. Default true. Of another origin only what it exposes to scripts is used
    * (`Access-Control-Expose-Headers: ETag`). An edit that waited for a server out of reach, or since another page, and whose item came
    * with a list, is preceded by one `GET` of the item, unless the server is known to give no ETags.
+   *
+   * The whole collection is asked for with the ETag, or within the page's origin the date, of the answer before, and 304 means that
+   * nothing has changed; not with `pages`, since one page says nothing of the others, nor with `since`.
    */
   readonly conditional?: boolean;
-  /** Fetch only what has changed: name of the query parameter, and where the next cursor is found. Not in this version: throws `E_OPTIONS`. */
+  /**
+   * Fetch only what has changed: name of the query parameter, and where the next cursor is found. The cursor is sent as it came, and
+   * stored with the rows that it covers. From what is then not in the answer no deletion is inferred: see `deleted`.
+   *
+   * Of several pages the first that gives a cursor counts, so that what changes while the others are read comes with the next
+   * fetch. A function is called for each page; where only the last has the right one, let it give `undefined` for the others.
+   * @example const since = { param: "since", from: "Last-Modified" }; // GET /people?since=Sat%2C%2021%20Nov%202026…
+   */
   readonly since?: {
     readonly param: string;
     readonly from: "Last-Modified" | "ETag" | ((res: Response, body: any) => string | undefined);
   };
-  /** How to get page after page: `Link: rel="next"` (RFC 8288), or the next page's address by a function. Not in this version: throws `E_OPTIONS`. */
+  /**
+   * How to get page after page: `Link: rel="next"` (RFC 8288), or the next page's address by a function, `undefined` for none. An address
+   * of another origin is refused with `E_BAD_ANSWER`.
+   *
+   * When a page fails, those before it are kept, nothing is deleted, and the next fetch goes on there. Cross-origin the server has to
+   * expose `Link` (`Access-Control-Expose-Headers`); where it never does, no deletion is inferred.
+   */
   readonly pages?: "link" | ((res: Response, body: any) => string | undefined);
   /** Takes the rows out of a body that envelops them, for instance `(body) => body.data`. */
   readonly rows?: (body: any) => unknown[];
+  /** Takes the keys of rows that were deleted elsewhere out of such a body, for instance `(body) => body.deleted`. */
+  readonly deleted?: (body: any) => readonly (string | number)[] | undefined;
   /** Milliseconds for one request, body included. Default 30 000. */
   readonly timeout?: number;
-  /** Address of Server-Sent Events or a WebSocket with changes made elsewhere. Not in this version: throws `E_OPTIONS`. */
+  /**
+   * Address of Server-Sent Events (http, https) or a WebSocket (ws, wss) with changes made elsewhere; a relative one is on the
+   * collection's server. A message is the JSON of `{action, data}` or `"refetch"`, unless `parse` makes that of it; `parse` is given
+   * the parsed JSON, or the text if it is none, and may give `undefined` for what does not matter. What makes no sense is told by
+   * `status.lastError`.
+   *
+   * A connection that ends is opened again with backoff and jitter, and then the collection is read, so that nothing is missed. Cookies go
+   * to the collection's own server only, cross-origin if `credentials` is `"include"`; a browser sends a WebSocket's by its own rules.
+   */
   readonly live?:
     | string
     | {
         readonly url: string;
         readonly parse?: (message: any) => { action: Action; data: any } | "refetch" | undefined;
       };
+  /** Tells when the server can be reached again; default: the first of `HttpTransporter.addOfflineChecker` that speaks for the address. */
+  readonly offlineChecker?: HttpOfflineChecker;
 }
 
 /**
@@ -852,6 +891,50 @@ export class HttpTransporter extends Transporter {
   constructor(options: HttpTransporterOptions);
   /** The `baseUrl` of transporters that are made without one. */
   static baseUrl?: string;
+  /**
+   * Adds a checker for all transporters whose collection's address it speaks for, of stores that are made from now on.
+   * @throws {ConcordiaError} `E_OPTIONS` as {@link HttpOfflineChecker}.
+   * @example HttpTransporter.addOfflineChecker({ pattern: "https://example.org/api/*", checkUrl: "https://example.org/api/ping" });
+   */
+  static addOfflineChecker(checker: HttpOfflineChecker | OfflineCheckerOptions): void;
+}
+
+/** What an {@link HttpOfflineChecker} is made from. */
+export interface OfflineCheckerOptions {
+  /**
+   * The addresses that it speaks for: an expression, or a text in which `*` stands for anything. A text must cover the whole address, or,
+   * if it begins with `/`, all that follows the server's name.
+   */
+  readonly pattern: RegExp | string;
+  /** What is asked for while they cannot be reached, without cookies. Any status below 500 counts as reached, a redirect does not. */
+  readonly checkUrl: string;
+  /** `"GET"` (default), `"HEAD"` or `"OPTIONS"`. */
+  readonly method?: string;
+}
+
+/**
+ * Probes `checkUrl` while a server cannot be reached. None is needed: without one, the requests that wait are tried, one at a time.
+ *
+ * A store that uses it decides when it probes: with backoff and jitter, never more than 10 + T/5 requests in T seconds. When the
+ * probe succeeds, one of the requests that wait follows; when that is answered, all of them.
+ *
+ * @throws {ConcordiaError} `E_OPTIONS` for a pattern that is neither, a `checkUrl` that is no http(s) address, another method.
+ * @example
+ * const checker = new HttpOfflineChecker({ pattern: "/api/*", checkUrl: "/api/ping" });
+ * new HttpTransporter({ baseUrl: "/api", path: "people", offlineChecker: checker });
+ */
+export class HttpOfflineChecker {
+  constructor(options: OfflineCheckerOptions);
+  /** Whether it speaks for the address. Takes time in proportion to the length of the address, for a text as a pattern. */
+  test(url: string): boolean;
+  /** Whether its addresses cannot be reached, as far as is known. */
+  readonly isOffline: boolean;
+  /** Says that they cannot be reached; it is then probed. Settles when they can be again. */
+  setOffline(): Promise<void>;
+  /** Says that they can be reached again: what waits is sent. */
+  setOnline(): void;
+  /** Settles when they can be reached, at once if they are not known to be out of reach. */
+  onceAvailable(): Promise<void>;
 }
 
 /** What an {@link IndexedDbClientStorage} is made from. */

@@ -25,6 +25,9 @@ function cloned(data) {
   }
 }
 
+/** What of a definition says how rows look. */
+const outline = ({ name, kind, properties, items }) => [name, kind, properties?.map(outline), items && outline(items)];
+
 export class Store {
   #handle;
   #name;
@@ -58,7 +61,8 @@ export class Store {
       const [at, sides] = [this.#all.get(item), [base, local, remote].map((row) => this.#Item.values(row))];
       return onConflict({ item: at, base: sides[0], local: sides[1], remote: sides[2], status });
     };
-    this.#link = openTransporter(transporter, this.#name, () => calling(() => this.#handle.reachable()), decide);
+    const told = { reachable: () => this.#want(Wish.Reachable), lost: () => this.#want(Wish.Lost), decide };
+    this.#link = openTransporter(transporter, this.#name, told, JSON.stringify(fields.map(outline)));
     const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
     const policy = typeof onConflict === "function" ? "ask" : onConflict;
     const asks = onUncertainCreate === "ask";
@@ -90,20 +94,30 @@ export class Store {
     this.#follow(transporter);
   }
 
+  /** What needs neither an item nor an answer. */
+  #want(wish) {
+    calling(() => this.#handle.want(wish, 0, 0));
+  }
+
   /** Takes in what the transporter tells of changes made elsewhere. */
   #follow(transporter) {
     if (this.#link === undefined || typeof transporter._subscribe !== "function") return;
+    const connection = () => this.status.connection;
+    const complained = (why) => calling(() => this.#handle.heard([], [], why));
+    const missed = () => this.#want(Wish.Missed);
     const heard = (change) => {
       if (change === "refetch") return void this.fetch().catch(() => {});
       if (!ACTIONS.includes(change?.action))
         throw new ConcordiaError("E_OPTIONS", 'a change made elsewhere is {action, data}, or "refetch"');
       const { action, data } = change;
       const key = typeof data === "object" && data !== null ? data[this.#key] : data;
+      if (action === "delete" && typeof key !== "string" && typeof key !== "number")
+        throw new ConcordiaError("E_OPTIONS", "a deletion made elsewhere needs the key of the item");
       if (action === "delete") calling(() => this.#handle.heard([], [key]));
       else calling(() => this.#handle.heard([cloned(data)], []));
       return undefined;
     };
-    this.#unfollow = transporter._subscribe(heard);
+    this.#unfollow = transporter._subscribe(heard, { connection, complained, missed });
   }
 
   /** Rows are found again by the store's name; without a database nobody looks for them. */
@@ -114,6 +128,7 @@ export class Store {
 
   #changed(added, rows, updated, removed) {
     if (this.#tombstones.size > 0) this.#bury();
+    this.#unfollow?.told?.();
     if (removed.length > 0) nextEpoch();
     if (added.length + updated.length + removed.length > 0) this.#stale = true;
     for (let at = 0; at < added.length; at++) this.#add(added[at], rows[at]);
@@ -281,11 +296,11 @@ export class Store {
   }
 
   pause() {
-    calling(() => this.#handle.want(Wish.Pause, 0, 0));
+    this.#want(Wish.Pause);
   }
 
   resume() {
-    calling(() => this.#handle.want(Wish.Resume, 0, 0));
+    this.#want(Wish.Resume);
   }
 
   get status() {
@@ -304,6 +319,7 @@ export class Store {
     if (typeof this.#unfollow === "function") this.#unfollow();
     this.#unfollow = undefined;
     for (const end of this.#ends) BaseTransporter.attach(end, this, false);
+    this.#link?.close();
     await promise((token) => this.#handle.want(Wish.Close, 0, token));
     this.#listeners.clear();
     calling(() => this.#handle.releaseDatabases());

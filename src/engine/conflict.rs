@@ -13,6 +13,7 @@ use super::{
     input::{Policy, Resolution},
     item::{Attempt, AttemptState, Item, Sync},
     lifecycle::Action,
+    outbox::{Sent, What},
     outcome::{Answer, Body, Response},
     output::{Command, Conflict},
     row::{FieldSet, RemoteRow, Row},
@@ -46,6 +47,8 @@ pub(super) struct Decision<R> {
     fields: FieldSet,
     /// The edited fields as they were when the app was asked.
     local: R,
+    /// Whether the item was removed then.
+    removed: bool,
     /// What the server said. Taken in only with the app's word: after a restart it would be asked anew.
     told: Learnt<R>,
 }
@@ -87,13 +90,14 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get(id).filter(|item| item.disputed().is_some()) else { return };
         let (store, has_key) = (item.store, item.remote_key.is_some());
         let Some(place) = self.stores[store].origin.filter(|_| self.may_ask(store)) else { return };
-        let read = if has_key { Task::Single(id) } else { Task::Collection(store) };
         if !has_key {
             // What was made before the last read ended may be in none that goes on from there.
             self.set_cursor(store, None);
         }
-        if !(has_key && self.is_fetching_one(id)) {
-            self.origins[place].ask(read);
+        // A read that was asked for before proves nothing.
+        let decides = |sent: &Sent| sent.what == What::Single(id) && self.decides(id, sent.asked);
+        if !self.requests.values().any(decides) {
+            self.origins[place].ask(if has_key { Task::Single(id) } else { Task::Collection(store) });
         }
     }
 
@@ -141,7 +145,7 @@ impl<R: Row> Engine<R> {
     /// The server's row is here: decides about an attempt that it contradicted. False if none waits for that.
     pub(super) fn settle_dispute(&mut self, id: ItemId, told: Learnt<R>) -> bool {
         let Some(item) = self.items.get(id) else { return false };
-        let Some((fault, _)) = item.disputed() else { return false };
+        let Some((fault, _)) = item.disputed().filter(|(_, since)| *since <= told.asked) else { return false };
         let fault = fault.clone();
         if item.heard > told.asked {
             // Somebody has heard of something newer meanwhile.
@@ -169,6 +173,11 @@ impl<R: Row> Engine<R> {
         }
         self.touch(id);
         true
+    }
+
+    /// Whether an answer to a question of that moment decides a dispute of the item.
+    pub(super) fn decides(&self, id: ItemId, asked: Instant) -> bool {
+        self.items.get(id).and_then(Item::disputed).is_some_and(|(_, since)| since <= asked)
     }
 
     /// What decides a dispute cannot be read: somebody else has to.
@@ -212,8 +221,8 @@ impl<R: Row> Engine<R> {
     }
 
     fn take_in(&mut self, id: ItemId, told: &Learnt<R>) {
-        self.merge(id, &told.row, told.asked);
-        if let Some(item) = self.items.get_mut(id)
+        if self.merge(id, &told.row, told.asked)
+            && let Some(item) = self.items.get_mut(id)
             && item.validator != told.validator
             && told.validator.is_some()
         {
@@ -228,14 +237,14 @@ impl<R: Row> Engine<R> {
         let command = self.next_command();
         let Some(item) = self.items.get_mut(id) else { return };
         let Some(sync) = item.sync.as_deref() else { return };
-        let (edited, nothing) = (sync.edited(), item.row.pick(FieldSet::NONE));
+        let (edited, nothing, removed) = (sync.edited(), item.row.pick(FieldSet::NONE), sync.deletes());
         let local = item.row.pick(edited);
         let base = sync.base.as_ref().map_or(nothing, |base| base.pick(edited.and(sync.base_fields)));
         item.deciding = Some(command);
         let conflict = Conflict { base, local: local.clone(), remote: told.row.row.clone(), status };
         let store = item.store;
         self.out.commands.push(Command::Resolve(command, store, id, conflict));
-        self.decisions.insert(command, Decision { item: id, fields, local, told });
+        self.decisions.insert(command, Decision { item: id, fields, local, removed, told });
         self.reslot(id);
     }
 
@@ -261,10 +270,15 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
-    fn follow(&mut self, Decision { item: id, fields, local, told }: Decision<R>, resolution: Resolution<R>) {
+    fn follow(&mut self, decision: Decision<R>, resolution: Resolution<R>) {
+        let Decision { item: id, fields, local, removed, told } = decision;
         self.take_in(id, &told);
         let Some(item) = self.items.get_mut(id) else { return };
         item.deciding = None;
+        if item.is_removed() != removed {
+            // The app has removed it meanwhile, and that is newer than its word.
+            return;
+        }
         let Some(sync) = item.sync.as_deref().filter(|sync| sync.in_flight.is_none() && sync.pending.is_some()) else {
             return;
         };

@@ -654,11 +654,13 @@ impl<R: Row> Sync<R> {
     /// As it is after a restart: what was on its way may have arrived, and is sent again as it was.
     fn reload(&mut self) {
         let Some(attempt) = &mut self.in_flight else { return };
-        match attempt.state {
+        match &mut attempt.state {
             AttemptState::Storing { .. } | AttemptState::Sending(..) | AttemptState::Waiting(_) => {
                 attempt.state = AttemptState::Ready;
             }
-            AttemptState::Ready | AttemptState::Disputed(..) | AttemptState::Parked(_) => {}
+            // Every read of this page is newer.
+            AttemptState::Disputed(_, since) => *since = Instant(0),
+            AttemptState::Ready | AttemptState::Parked(_) => {}
         }
         attempt.attempts = attempt.attempts.max(1);
         attempt.strikes = 0;

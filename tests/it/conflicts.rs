@@ -551,3 +551,16 @@ fn the_app_is_asked_again_after_a_restart_if_it_has_not_decided() {
     page.answer_one(versioned("v2", json(200, remote("a", &[(0, 8), (1, 1)]))));
     assert_eq!(sent(&page), (Action::Update, Some("v2".into()), [Some(2), None]));
 }
+
+#[test]
+fn a_removal_while_the_app_decides_is_newer_than_its_word() {
+    for resolution in [Resolution::Remote, Resolution::Values(MapRow::of(&[(0, 5)]), FieldSet::one(0))] {
+        let (mut page, item) = opened(Policy::Ask);
+        page.update(item, &[(0, 2)]);
+        page.answer(item, empty(412));
+        page.answer_one(versioned("v2", json(200, remote("a", &[(0, 8), (1, 1)]))));
+        page.remove(item);
+        page.resolve(resolution);
+        assert_eq!((sent(&page).0, page.items().len()), (Action::Delete, 0));
+    }
+}

@@ -8,6 +8,8 @@ mod conflicts;
 mod lifecycle;
 mod outcomes;
 mod page;
+mod paging;
+mod reachability;
 mod reads;
 mod relations;
 mod relations_at_random;
