@@ -165,12 +165,30 @@ export interface SchemaDefinition {
   readonly indexes?: readonly string[];
   /**
    * Version of the stored shape (default 1), and how to bring older rows and older queued edits to it, one step at a
-   * time: `migrations[2](row)` brings 1 to 2.
-   * Not in this version: another one than 1 throws `E_SCHEMA`.
+   * time: `migrations[2](row)` brings 1 to 2. Each step from 2 on is needed, or `E_SCHEMA` is thrown.
+   *
+   * `row` is a plain object of its own with the stored values, `id` and `_id` (which stay what they are); what is returned has the new
+   * properties. It is called when stored rows are loaded, and for an item with unsent edits also with what the server holds and with
+   * what was sent, so it has to give the same for the same row. A property that differs between them afterwards is edited.
+   * A row for which it throws is set apart (`E_QUARANTINED`).
+   *
+   * Rows that a newer version has stored are not touched: `status.storageError` is then `E_NEWER_VERSION`, and this page works in memory.
+   * @example
+   * new Schema({
+   *   version: 2,
+   *   properties: { name: String },
+   *   migrations: { 2: ({ first, last, ...row }) => ({ ...row, name: `${first} ${last}` }) },
+   * });
    */
   readonly version?: number;
   readonly migrations?: Readonly<Record<number, (row: any) => any>>;
-  /** Any validator that follows Standard Schema (https://standardschema.dev), run on every local edit. Not in this version: throws `E_SCHEMA`. */
+  /**
+   * Any validator that follows Standard Schema (https://standardschema.dev; zod, valibot, arktype …), run on every local edit, before it
+   * takes effect, on all values of the item as they would be; keys are left out. What it does not accept throws `E_VALIDATION` with
+   * the paths, and nothing has changed; values that it changes are taken. An asynchronous one is refused with `E_SCHEMA` at its first use.
+   * @example
+   * new Schema({ properties: { age: Number }, validate: z.object({ age: z.number().min(0) }) });
+   */
   readonly validate?: StandardSchemaV1;
 }
 
@@ -492,8 +510,17 @@ export interface StoreStatus {
   readonly connection: "online" | "offline" | "held" | "paused";
   /** False when this page could not store: no room, private mode, no client storage. */
   readonly durable: boolean;
-  /** Why `durable` is false: `E_QUOTA`, `E_STORAGE` or `E_NEWER_VERSION`. */
+  /**
+   * Why `durable` is false: `E_QUOTA` (stored when there is room again), `E_STORAGE` or `E_NEWER_VERSION`. While it is true, what is wrong
+   * with what was stored: `E_DATA_LOSS`, with `body` `{ records, unsynced }` as far as they are known, or `E_QUARANTINED`. Set
+   * before {@link Store.onceLoaded} settles, and as long as the page.
+   */
   readonly storageError?: ConcordiaError;
+  /**
+   * What the browser said last of the room for this site, in bytes, and whether it keeps the data until the user clears it. Of an
+   * `IndexedDbClientStorage`, from shortly after the load on; asked anew with what is stored, at most every 10 s.
+   */
+  readonly estimate?: { readonly usage: number; readonly quota: number; readonly persisted: boolean };
   /** Edits that the server has not taken yet, the parked ones included. */
   readonly pending: number;
   /** Edits that the server has refused, kept until `retry()` or `discard()`. */
@@ -916,11 +943,20 @@ export interface IndexedDbOptions {
   readonly database?: string;
   /** `"strict"` waits until the disk has it, `"relaxed"` until the operating system has it. */
   readonly durability?: "relaxed" | "strict";
+  /**
+   * Ask the browser, once in a page and at the first edit, not to clear the site's data by itself (`navigator.storage.persist()`); some
+   * browsers ask the user. Default true.
+   */
+  readonly persist?: boolean;
 }
 
 /**
  * Keeps rows and unsent edits in the browser's IndexedDB. Where that is refused (private mode), the store works in memory and
  * `status.durable` is false.
+ *
+ * Records that make no sense are moved to the object store `quarantine` of the database, from which nothing is ever taken. How much of
+ * each store is stored is noted in `localStorage`, where there is one, so that the loss of the database can be told (`E_DATA_LOSS`): an
+ * app that deletes the database on purpose removes the keys that begin with `concordia ` as well.
  * @throws {ConcordiaError} `E_NOT_INITIALISED` before `init()` has settled; `E_OPTIONS` for options without sense.
  * @example new IndexedDbClientStorage({ database: "my-app" });
  */
@@ -960,7 +996,10 @@ export class IndexedDbClientStorage extends ClientStorage {
  * | `E_TOO_LARGE` | The answer's body is larger than the cap. |
  * | `E_QUOTA` | There is no room left in client storage. |
  * | `E_STORAGE` | Client storage could not be opened, or refused to work. |
- * | `E_NEWER_VERSION` | The database was made, or is being upgraded, by a newer version of the package. |
+ * | `E_NEWER_VERSION` | The database, or a store's rows in it, were written by a newer version of the package or of the app. |
+ * | `E_DATA_LOSS` | The local database is gone, or was emptied, since it was last used. |
+ * | `E_QUARANTINED` | Stored records made no sense, or could not be brought to the schema's version; they were set apart. |
+ * | `E_VALIDATION` | The schema's validator does not accept the values. |
  * | `E_POISONED` | The package's own code failed and has stopped, so that nothing is damaged. Reload the page. |
  */
 export type ErrorCode =
@@ -990,6 +1029,9 @@ export type ErrorCode =
   | "E_QUOTA"
   | "E_STORAGE"
   | "E_NEWER_VERSION"
+  | "E_DATA_LOSS"
+  | "E_QUARANTINED"
+  | "E_VALIDATION"
   | "E_POISONED";
 
 /**

@@ -42,6 +42,8 @@ export class Store {
   #link;
   #ends;
   #unfollow;
+  /** What the schema's validator makes of values; nothing without one. */
+  #accepted;
 
   constructor(options) {
     demandReady();
@@ -53,7 +55,7 @@ export class Store {
       throw new ConcordiaError("E_OPTIONS", '`onConflict` is "merge", "local", "remote" or a function');
     if (!UNCERTAIN.includes(onUncertainCreate))
       throw new ConcordiaError("E_OPTIONS", '`onUncertainCreate` is "retry" or "ask"');
-    const { handle, fields, primary, key, storageKey } = Schema.read(schema, this);
+    const { handle, fields, primary, key, storageKey, validate } = Schema.read(schema, this);
     this.#name = String(name ?? transporter?.path ?? this.#nameless(clientStorage));
     const decide = (item, base, local, remote, status) => {
       const [at, sides] = [this.#all.get(item), [base, local, remote].map((row) => this.#Item.values(row))];
@@ -66,12 +68,14 @@ export class Store {
     const asks = onUncertainCreate === "ask";
     this.#handle = calling(() => new StoreHandle(this.#name, handle, this.#link, storage, policy, asks));
     this.#key = key;
+    this.#accepted = validate && validated(validate, fields);
     this.#ends = [transporter, clientStorage];
     const face = {
       handle: this.#handle,
       key,
       storageKey,
       primary,
+      accepted: this.#accepted,
       autoSave: more.autoSave !== false,
       watched: () => this.#listeners.size > 0,
       inWay: (item, args) => this.#link?.inWay(`item ${item}`, args),
@@ -213,7 +217,9 @@ export class Store {
   }
 
   create(values, source) {
-    const number = calling(() => this.#handle.create(values, fromServer(source)));
+    const isRemote = fromServer(source);
+    const given = this.#accepted === undefined || isRemote ? values : this.#accepted(values);
+    const number = calling(() => this.#handle.create(given, isRemote));
     return this.#all.get(number);
   }
 
@@ -319,6 +325,28 @@ export class Store {
     calling(() => this.#handle.releaseDatabases());
   }
 }
+
+/** What a validator makes of edits, as edits: it is shown all values of the item as they would be, keys left out, and may change
+ *  them. `current(name)`: the value of now. */
+function validated(validate, fields) {
+  return (edits, current) => {
+    if (typeof edits !== "object" || edits === null) return edits;
+    const whole = {};
+    for (const { name, default: byDefault } of fields) {
+      const given = edits[name] !== undefined || (current !== undefined && name in edits);
+      const value = given ? edits[name] : current === undefined ? byDefault : current(name);
+      if (value !== undefined) whole[name] = value;
+    }
+    const made = validate({ ...whole });
+    const accepted = { ...edits };
+    for (const { name } of fields)
+      if (isObject(made) && Object.hasOwn(made, name) && !Object.is(made[name], whole[name]))
+        accepted[name] = made[name];
+    return accepted;
+  };
+}
+
+const isObject = (value) => typeof value === "object" && value !== null;
 
 /** A listener that throws disturbs nobody else; its error is reported as any uncaught one. */
 function call(listener, news) {

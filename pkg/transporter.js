@@ -217,13 +217,21 @@ export class HttpTransporter extends Transporter {
 /** A record as a row of the database, and back. */
 const COLUMNS = 3;
 
+/** The version of a record's schema stands behind the columns, as the engine writes it. */
+const VERSION = "_schemaVersion";
+
 function toRow({ record, key, remoteKey }) {
-  const { _sync, ...values } = record;
-  return [key, remoteKey, _sync, Object.keys(values), ...Object.values(values)];
+  const { _sync, [VERSION]: version, ...values } = record;
+  const columns = Object.keys(values);
+  return [key, remoteKey, _sync, version === undefined ? columns : [...columns, version], ...Object.values(values)];
 }
 
 function toRecord(row, { key, storageKey }) {
-  const record = Object.fromEntries(row[COLUMNS].map((name, at) => [name, row[COLUMNS + 1 + at]]));
+  const named = row[COLUMNS].map((name, at) => [
+    typeof name === "number" ? VERSION : name,
+    typeof name === "number" ? name : row[COLUMNS + 1 + at],
+  ]);
+  const record = Object.fromEntries(named);
   record[storageKey] = row[0];
   if (row[1] !== undefined) record[key] = row[1];
   if (row[2] !== undefined) record._sync = row[2];
@@ -244,11 +252,12 @@ export class IndexedDbClientStorage extends ClientStorage {
   constructor(options = {}) {
     demandReady();
     super();
-    const { database: name = "concordia", durability = "relaxed" } = options;
+    const { database: name = "concordia", durability = "relaxed", persist = true } = options;
     if (durability !== "relaxed" && durability !== "strict")
       throw new ConcordiaError("E_OPTIONS", '`durability` is "relaxed" or "strict"');
     if (typeof name !== "string") throw new ConcordiaError("E_OPTIONS", "`database` must be a name");
-    this.#number = calling(() => database(name, durability === "strict"));
+    if (typeof persist !== "boolean") throw new ConcordiaError("E_OPTIONS", "`persist` is true or false");
+    this.#number = calling(() => database(name, durability === "strict", persist));
   }
 
   _prepareSend({ action, payload, _id, id, store }) {
@@ -257,7 +266,10 @@ export class IndexedDbClientStorage extends ClientStorage {
 
   _send(req) {
     const erased = req.action === "delete";
-    return kept(() => databaseWrite(this.#number, req.store, erased ? [] : [toRow(req)], erased ? [req.key] : []));
+    // Whose record is erased was read, or written, here.
+    const version = erased ? 0 : (req.record[VERSION] ?? 1);
+    const [puts, gone] = erased ? [[], [req.key]] : [[toRow(req)], []];
+    return kept(() => databaseWrite(this.#number, req.store, puts, gone, version));
   }
 
   _prepareFetch(names) {

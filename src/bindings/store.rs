@@ -13,9 +13,10 @@ use crate::{
         output::Made,
     },
     web::{
-        driver::{Driver, StoreShell, driver, storage_key as key_value},
+        client_storage::indexed_db::room_left,
+        driver::{Driver, StoreShell, driver},
         record::fault_object,
-        row::{JsRow, Shape},
+        row::{JsRow, Shape, key_value},
         transporter::custom::Link,
     },
 };
@@ -274,6 +275,14 @@ impl StoreHandle {
         set("pending", &JsValue::from_f64(status.pending as f64));
         set("parked", &JsValue::from_f64(status.parked as f64));
         set("sender", &JsValue::TRUE);
+        if self
+            .driver
+            .shell(self.id)
+            .and_then(|shell| shell.storage)
+            .is_some_and(|id| self.driver.database(id).is_some())
+        {
+            set("estimate", &room_left());
+        }
         if let Some(fault) = &status.last_error {
             set("lastError", &fault_object(fault));
         }

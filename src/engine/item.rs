@@ -42,13 +42,24 @@ pub struct Attempt<R> {
     pub strikes: u32,
     /// Whether it waits only because its origin was in trouble the last time it was sent.
     pub lost: bool,
+    /// Whether its key is another one than client storage has.
+    pub rekeyed: bool,
 }
 
 impl<R> Attempt<R> {
     /// An edit that is to be sent next.
     #[must_use]
     pub const fn new(edit: Edit) -> Self {
-        Self { edit, attempts: 0, frozen: None, validator: None, state: AttemptState::Ready, strikes: 0, lost: false }
+        Self {
+            edit,
+            attempts: 0,
+            frozen: None,
+            validator: None,
+            state: AttemptState::Ready,
+            strikes: 0,
+            lost: false,
+            rekeyed: false,
+        }
     }
 }
 

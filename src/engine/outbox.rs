@@ -171,11 +171,17 @@ impl<R: Row> Engine<R> {
             self.touch(id);
         }
         let probe = self.origins[place].reserve();
-        if is_new && self.writes_ahead(store) {
+        if (is_new || self.is_rekeyed(id)) && self.writes_ahead(store) {
             self.store_first(id, probe);
         } else {
             self.send(place, id, probe);
         }
+    }
+
+    /// Whether the attempt has a key that client storage does not have yet.
+    fn is_rekeyed(&self, id: ItemId) -> bool {
+        let Some(item) = self.items.get(id).filter(|item| item.committed < item.version) else { return false };
+        item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).is_some_and(|attempt| attempt.rekeyed)
     }
 
     /// Client storage has to have the attempt before it leaves.
@@ -199,11 +205,14 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// An attempt that waits for client storage, and so has not left, becomes a pending edit again.
+    /// An attempt that waits for client storage, and so has not left, becomes a pending edit again; one that left before,
+    /// under another key, stays.
     pub(super) fn unstore(&mut self, id: ItemId) {
-        if self.free_lane(id) {
-            self.unstart(id);
+        if !self.free_lane(id) {
+            return;
         }
+        let attempts = self.items.get_mut(id).and_then(Item::in_flight_mut).map_or(0, |attempt| attempt.attempts);
+        if attempts == 0 { self.unstart(id) } else { self.reslot(id) }
     }
 
     /// Gives back the lane of an attempt that waits for client storage. False if there is none.

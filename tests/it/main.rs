@@ -15,4 +15,5 @@ mod relations;
 mod relations_at_random;
 mod row;
 mod simulation;
+mod storage;
 mod stories;

@@ -92,7 +92,7 @@ fn a_storage_that_could_not_be_read_is_not_waited_for_though_it_takes_what_is_wr
     let written = does(Input::TurnEnded).commands;
     let Some(Command::Persist(batch, ..)) = written.first() else { panic!("{written:?}") };
     let failure = StorageFailure::Aborted("it gave no records".into());
-    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None, cursor: None })));
+    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None, cursor: None, lost: None })));
     does(Input::Persisted(*batch, Ok(())));
     does(create(2));
     assert!(sends(&does(Input::TurnEnded)));

@@ -592,7 +592,7 @@ impl World {
     fn load(&mut self) -> Check {
         let (store, records, cursor) = self.loads.remove(0);
         let kept: Vec<_> = records.iter().map(deep_record).collect();
-        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None, cursor })?;
+        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None, cursor, lost: None })?;
         self.reference.restarted(store, &kept, &self.engine, &self.server)?;
         self.carry_out(output)?;
         self.look()
