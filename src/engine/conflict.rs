@@ -6,7 +6,7 @@
 
 use super::{
     Engine,
-    config::MAX_DISPUTES,
+    config::{MAX_DISPUTES, MAX_LOOKS},
     connectivity::Task,
     error::{Code, Fault},
     id::{CommandId, ItemId, StoreId, Validator},
@@ -14,7 +14,7 @@ use super::{
     item::{Attempt, AttemptState, Item, Sync},
     lifecycle::Action,
     outbox::{Sent, What},
-    outcome::{Answer, Body, Response},
+    outcome::{Answer, Body, Outcome, Response},
     output::{Command, Conflict},
     row::{FieldSet, RemoteRow, Row},
     time::Instant,
@@ -69,10 +69,8 @@ impl<R: Row> Engine<R> {
         let is_nameless = item.remote_key.is_none();
         item.validator = None;
         let Some(attempt) = item.in_flight_mut() else { return };
-        // Only one that was sent before can have met itself.
-        if is_nameless && attempt.attempts <= 1 && fault.code != Code::Uncertain {
-            return self.park(id, fault);
-        }
+        // A create may have met itself even if it was sent once: browsers repeat a request by themselves when a connection ends
+        // before its first byte (RFC 9110 §9.2.2 allows it only where it does no harm; Chromium does it for POST as well).
         attempt.state = AttemptState::Disputed(fault, now);
         match answer {
             Answer::Response(Response { body: Body::Json(told), said: Some(_), version, .. }) if !is_nameless => {
@@ -193,7 +191,11 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get_mut(id) else { return };
         item.disputes += 1;
         let status = fault.status.unwrap_or(CONFLICT);
-        if item.disputes > MAX_DISPUTES || item.would_repeat(&told.row, told.validator.as_ref(), status) {
+        // Once what the server holds is known for sure, the same edit may be sent once more on that.
+        let is_again = item.disputes > 1;
+        let is_hopeless =
+            item.disputes > MAX_DISPUTES || is_again && item.would_repeat(&told.row, told.validator.as_ref(), status);
+        if is_hopeless {
             return self.park(id, fault);
         }
         self.unstart(id);
@@ -387,6 +389,16 @@ impl<R: Row> Engine<R> {
             self.origins[place].ask(Task::Single(id));
         }
         true
+    }
+
+    /// The read of an item has ended. Whether its edit still waits for one: not for one that is refused, or fails again and again
+    /// although the server can be reached.
+    pub(super) fn looks_on(&mut self, id: ItemId, outcome: Outcome) -> bool {
+        let Some(item) = self.items.get_mut(id).filter(|item| item.stale) else { return false };
+        item.looks += u8::from(matches!(outcome, Outcome::Unknown | Outcome::Later));
+        item.stale = !matches!(outcome, Outcome::Applied | Outcome::Parked(_)) && item.looks < MAX_LOOKS;
+        item.looks *= u8::from(item.stale);
+        item.stale
     }
 
     /// Edits of the origin's stores that have not left may be old when they do.

@@ -5,7 +5,7 @@
 
 use super::{
     backoff::Random,
-    config::{BACKOFF_CAP, BLOCKED_AFTER, MAX_REQUESTS, OUTAGE_FREE, OUTAGE_SPACING},
+    config::{ANY_PROBE, BACKOFF_CAP, BLOCKED_AFTER, MAX_REQUESTS, OUTAGE_FREE, OUTAGE_SPACING},
     error::Fault,
     id::{ItemId, Seq, StoreId},
     sorted::{Map, Set},
@@ -312,6 +312,26 @@ impl Origin {
     /// Takes out the task that is next.
     pub(super) fn pop_ready(&mut self) -> Option<Task> {
         self.ready.pop_first()
+    }
+
+    /// Takes out the first of those that may leave of which this is true.
+    pub(super) fn pop_ready_if(&mut self, is_it: impl Fn(&Task) -> bool) -> Option<Task> {
+        let task = self.ready.iter().copied().find(is_it)?;
+        self.ready.remove(&task);
+        Some(task)
+    }
+
+    /// An edit that may leave.
+    pub(super) fn ready_edit(&self) -> Option<ItemId> {
+        self.ready.iter().find_map(|task| match task {
+            Task::Edit(_, id) => Some(*id),
+            Task::Collection(_) | Task::Single(_) => None,
+        })
+    }
+
+    /// Whether anything will do as the next probe of an outage. The collection's address alone may be blocked.
+    pub(super) fn probes_by_anything(&self) -> bool {
+        self.trouble.as_ref().is_none_or(|trouble| trouble.failures % ANY_PROBE == ANY_PROBE - 1)
     }
 
     /// Takes out a task whose wait is over.

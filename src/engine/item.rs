@@ -181,6 +181,8 @@ pub(super) struct Item<R> {
     pub(super) validator: Option<Validator>,
     /// Whether its pending edit has waited so long that somebody else may have changed the row: it is read before that is sent.
     pub(super) stale: bool,
+    /// How often that read has failed although the server could be reached.
+    pub(super) looks: u8,
     /// The app decides about a conflict.
     pub(super) deciding: Option<CommandId>,
     /// How often its edits were contradicted, since one was taken.
@@ -211,6 +213,7 @@ impl<R: Row> Item<R> {
             sync: None,
             validator: None,
             stale: false,
+            looks: 0,
             deciding: None,
             disputes: 0,
             touched: Instant(0),

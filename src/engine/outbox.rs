@@ -6,6 +6,7 @@
 
 use super::{
     Engine,
+    arena::Items,
     connectivity::{Slot, Task},
     id::{CommandId, ItemId, StoreId, Token},
     item::{Attempt, AttemptState, Edit, Item},
@@ -115,7 +116,12 @@ impl<R: Row> Engine<R> {
                 if self.probe(place) {
                     break;
                 }
-                if let Some(task) = self.origins[place].pop_ready() {
+                if self.origins[place].is_offline() && !self.origins[place].probes_by_anything() {
+                    match self.next_probe(place) {
+                        Some(task) => self.start(place, task),
+                        None => break,
+                    }
+                } else if let Some(task) = self.origins[place].pop_ready() {
                     self.start(place, task);
                 } else if self.origins[place].is_troubled()
                     && let Some(task) = self.origins[place].pop_lost()
@@ -126,6 +132,31 @@ impl<R: Row> Engine<R> {
                 }
             }
         }
+    }
+
+    /// What finds out whether a server that was out of reach is back: what is read, or was sent before. For an edit that never
+    /// was the collection is read.
+    fn next_probe(&mut self, place: usize) -> Option<Task> {
+        let was_sent = |items: &Items<R>, task: &Task| match task {
+            Task::Collection(_) | Task::Single(_) => true,
+            Task::Edit(_, id) => items.get(*id).is_some_and(|item| {
+                item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).is_some_and(|attempt| attempt.attempts > 0)
+            }),
+        };
+        if let Some(task) = self.origins[place].pop_ready_if(|task| was_sent(&self.items, task)) {
+            return Some(task);
+        }
+        if let Some(task) = self.origins[place].pop_lost() {
+            self.make_ready(place, task);
+            return self.origins[place].pop_ready_if(|ready| was_sent(&self.items, ready));
+        }
+        let store = self.origins[place].ready_edit().and_then(|id| self.items.get(id)).map(|item| item.store)?;
+        if self.is_fetching(store) {
+            // That read left before the outage, and may take its time.
+            return self.origins[place].pop_ready();
+        }
+        self.ask_missed(store);
+        self.origins[place].pop_ready_if(|task| *task == Task::Collection(store))
     }
 
     fn start(&mut self, place: usize, task: Task) {

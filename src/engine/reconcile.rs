@@ -321,10 +321,7 @@ impl<R: Row> Engine<R> {
         let (outcome, task) = (judge_read(answer), Task::Single(id));
         let blocked = self.note_miss(task, &sent, outcome);
         self.hear(&sent, outcome, answer, blocked);
-        if let Some(item) = self.items.get_mut(id) {
-            // It was looked at, or cannot be.
-            item.stale = false;
-        }
+        let looks_on = self.looks_on(id, outcome);
         match (outcome, answer) {
             (Outcome::Applied, Answer::Response(response)) => {
                 let validator: Option<Validator> = response.version.as_deref().map(Into::into);
@@ -355,7 +352,7 @@ impl<R: Row> Engine<R> {
             ) => {
                 // What is only awaited, and what decides a dispute, is asked for until it comes; a refresh is the app's matter.
                 let wanted = self.items.get(id).is_some_and(|item| item.awaited || item.disputed().is_some());
-                let again = wanted && !matches!(outcome, Outcome::Parked(_));
+                let again = (wanted || looks_on) && !matches!(outcome, Outcome::Parked(_));
                 if !again && self.decides(id, sent.asked) {
                     self.leave_dispute(id);
                 }

@@ -480,6 +480,8 @@ impl Driver {
         let Some((shell, link)) = self.linked(store) else { return };
         let key = request.key.as_ref();
         let payload = match request.action {
+            // The edited fields and nothing else (RFC 7396); the key is in the address.
+            Action::Update if link.patches() => request.row.payload(None, request.fields),
             Action::Create | Action::Update => request.row.payload(key, request.fields),
             Action::Delete => JsValue::UNDEFINED,
         };
