@@ -193,6 +193,12 @@ impl Origin {
         self.trouble.as_ref().filter(|trouble| trouble.lost).map(|trouble| trouble.since)
     }
 
+    /// Whether the server is out of reach, and nothing is under way or waits that would find out when it is back.
+    pub(super) fn is_idle_outage(&self) -> bool {
+        let lost = self.connection() == Connection::Offline;
+        lost && self.prober.is_none() && self.busy == 0 && !self.has_work() && self.waiting.is_empty()
+    }
+
     /// Whether anything is to be asked, but for what waits for its own sake.
     pub(super) fn has_work(&self) -> bool {
         !(self.ready.is_empty() && self.lost.is_empty())

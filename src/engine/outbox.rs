@@ -107,6 +107,7 @@ impl<R: Row> Engine<R> {
     pub(super) fn dispatch(&mut self) {
         for place in 0..self.origins.len() {
             self.origins[place].prober = self.prober(place);
+            self.ask_something(place);
             while let Some(task) = self.origins[place].pop_due(self.now) {
                 self.make_ready(place, task);
             }
@@ -266,6 +267,15 @@ impl<R: Row> Engine<R> {
         let (store, Some(key)) = (item.store, item.remote_key.clone()) else { return };
         let command = self.send_read(place, store, What::Single(id));
         self.out.commands.push(Command::FetchOne(command, store, id, key));
+    }
+
+    /// A server out of reach is probed though nothing waits: whoever looks at the status is to see it come back.
+    fn ask_something(&mut self, place: usize) {
+        if self.origins[place].is_idle_outage() {
+            let ours = |id: &StoreId| self.stores[*id].origin == Some(place) && self.may_ask(*id);
+            let store = self.stores.ids().find(ours);
+            store.into_iter().for_each(|store| self.ask_missed(store));
+        }
     }
 
     /// Where a store's transporter has a way of its own to see whether the server can be reached, that is tried before anything

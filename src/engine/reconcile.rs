@@ -321,16 +321,20 @@ impl<R: Row> Engine<R> {
         let (outcome, task) = (judge_read(answer), Task::Single(id));
         let blocked = self.note_miss(task, &sent, outcome);
         self.hear(&sent, outcome, answer, blocked);
+        if let Some(item) = self.items.get_mut(id) {
+            // It was looked at, or cannot be.
+            item.stale = false;
+        }
         match (outcome, answer) {
             (Outcome::Applied, Answer::Response(response)) => {
                 let validator: Option<Validator> = response.version.as_deref().map(Into::into);
-                self.note_validator(sent.store, validator.is_some());
                 if let Body::Json(told) = &response.body {
                     let learnt = Learnt { row: told.clone(), validator: validator.clone(), asked: sent.asked };
                     if !self.settle_dispute(id, learnt) {
-                        self.hear_row(id, told, validator, sent.asked);
+                        self.hear_row(id, told, validator.clone(), sent.asked);
                     }
                 }
+                self.note_validator(sent.store, validator.is_some());
             }
             (Outcome::Parked(Code::NotFound), _) => {
                 self.origins[sent.origin].forgive(task);
@@ -358,11 +362,7 @@ impl<R: Row> Engine<R> {
                 self.ask_again(task, &sent, again, self.asked_wait(answer), blocked);
             }
         }
-        if let Some(item) = self.items.get_mut(id) {
-            // It was looked at, or cannot be.
-            item.stale = false;
-            self.reslot(id);
-        }
+        self.reslot(id);
         self.run();
     }
 

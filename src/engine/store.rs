@@ -477,7 +477,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Wants the collection read until that succeeds.
-    fn ask_missed(&mut self, store: StoreId) {
+    pub(super) fn ask_missed(&mut self, store: StoreId) {
         self.stores[store].behind = true;
         if self.may_ask(store) {
             self.ask_collection(store);

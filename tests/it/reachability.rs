@@ -124,6 +124,19 @@ fn an_outage_that_the_transporter_reports_is_probed_though_nothing_failed() {
 }
 
 #[test]
+fn a_server_out_of_reach_is_probed_though_nothing_waits() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.does(Input::FetchOne(item));
+    page.end_turn();
+    page.answer_one(unreachable());
+    assert_eq!(page.status().connection, Connection::Offline);
+    until_asked(&mut page);
+    page.answer_all(&[("a", &[(0, 1)])]);
+    assert_eq!(page.status().connection, Connection::Online);
+}
+
+#[test]
 fn a_paused_store_does_not_probe() {
     let mut page = open();
     page.does(Input::Lost(page.store));
