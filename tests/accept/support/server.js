@@ -12,7 +12,8 @@
  *   `answer`, `{ status, headers, body }` or a function of the request and the right answer, is given instead of the right one; `end` is `"cut"` (the
  *   connection breaks, and the browser says so), `"drop"` (a connection that is kept for more is closed, as by a server that dies: then browsers
  *   send the request again by themselves) or `"hang"` (no answer at all). `hold`: the request waits, as it arrived, until `release()`.
- *   `late(request)`: the answer, made at arrival, is given when this promise settles.
+ *   `early(request)`: the request waits until this promise settles, and then is answered. `late(request)`: the answer, made at arrival,
+ *   is given when this promise settles.
  *   The handle: `seen`, `lift()`, `release()`.
  * - `log`: `{ at, answeredAt, method, path, query, id, headers, body, status, retry, applied, replayed, fault, count }` of each request, in order of
  *   arrival; times in ms since the epoch. `writes(…)` and `reads(…)` pick from it.
@@ -141,6 +142,7 @@ export class FaultServer {
       if (!turn) return this.#send(outgoing, entry, this.#done(name, entry));
       entry.fault = fault;
       await fault.held;
+      await fault.early?.(entry);
       return this.#fail(outgoing, name, entry, fault);
     }
     return this.#send(outgoing, entry, this.#done(name, entry));

@@ -1,0 +1,153 @@
+/**
+ * The page that is tormented. It connects to the witness, loads the store, says what it finds, and edits when it is told to.
+ *
+ * Every edit writes its own number into `seq` and into one of the fields `a`, `b`, `c`, so that the server's rows and log tell which
+ * edits they hold. The number is that of the session times a million, plus one for each edit. What is told to the witness:
+ * - `loaded`: what the store holds when `onceLoaded()` has settled, and `isNew`: whether the page's own mark in another database of this
+ *   origin was not there. Chromium throws all databases of an origin away at once; the mark is looked for after the store has met them first.
+ * - `edit`, before the edit is made; `stored`, after its `onceStored()` has resolved; `unstored`, after that has rejected.
+ * - `state`: what the store holds, when asked to.
+ */
+import { generator } from "./random.js";
+
+/** Numbers of one session: more edits than any session makes. */
+export const PER_SESSION = 1_000_000;
+export const FIELDS = ["a", "b", "c"];
+
+/** More would only make the server busy. */
+const MOST_ITEMS = 40;
+/** Edits of a session, and how many may wait to be stored. */
+const MOST_EDITS = 20_000;
+const MOST_UNSTORED = 150;
+
+export const page = (witness, transporter) => `<!doctype html>
+<html lang="en">
+  <meta charset="utf-8" />
+  <title>Torture</title>
+  <script type="module">
+    import init, { HttpTransporter, IndexedDbClientStorage, Schema, Store } from "/concordia/index.js";
+    const generator = ${generator};
+    (${session})({
+      init, HttpTransporter, IndexedDbClientStorage, Schema, Store, generator,
+      witness: ${JSON.stringify(witness)},
+      transporter: ${JSON.stringify(transporter)},
+      fields: ${JSON.stringify(FIELDS)},
+      perSession: ${PER_SESSION},
+      limits: ${JSON.stringify({ items: MOST_ITEMS, edits: MOST_EDITS, unstored: MOST_UNSTORED })},
+    });
+  </script>
+</html>
+`;
+
+/** Runs in the page. */
+async function session(given) {
+  const { Schema, Store, HttpTransporter, IndexedDbClientStorage, fields, limits } = given;
+  const socket = new WebSocket(given.witness);
+  const messages = [];
+  let heard;
+  socket.onmessage = ({ data }) => {
+    messages.push(JSON.parse(data));
+    heard?.();
+  };
+  const next = async () => {
+    while (messages.length === 0) await new Promise((resolve) => (heard = resolve));
+    return messages.shift();
+  };
+  const tell = (what) => socket.send(JSON.stringify(what));
+  const { number } = await next();
+  addEventListener("error", ({ message }) => tell({ told: "uncaught", message }));
+  addEventListener("unhandledrejection", ({ reason }) => tell({ told: "uncaught", message: String(reason) }));
+
+  await given.init();
+  const store = new Store({
+    name: "things",
+    schema: new Schema({
+      properties: { tag: String, seq: Number, ...Object.fromEntries(fields.map((name) => [name, Number])) },
+    }),
+    transporter: new HttpTransporter({ baseUrl: "/api", path: "things", ...given.transporter }),
+    clientStorage: new IndexedDbClientStorage(),
+  });
+  const fault = (error) => error && { code: error.code, message: error.message };
+  const state = () => {
+    const { durable, connection, storageError, lastError } = store.status;
+    return {
+      items: store.items.map((item) => item.toJSON()),
+      pending: store.pending().map(({ item, action, state: at, attempts, reason }) => {
+        return { tag: item.tag, action, state: at, attempts, reason };
+      }),
+      status: { durable, connection, storageError: fault(storageError), lastError: fault(lastError) },
+    };
+  };
+
+  let edits = 0;
+  let unstored = 0;
+  function edit(item, action, values) {
+    const seq = number * given.perSession + ++edits;
+    const field = fields[Math.floor(values * fields.length)];
+    const tag = item?.tag ?? "t" + seq;
+    tell({ told: "edit", tag, seq, action, field });
+    unstored += 1;
+    const made =
+      action === "create"
+        ? store.create({ tag, seq, [field]: seq })
+        : action === "update"
+          ? item.update({ seq, [field]: seq })
+          : item.remove();
+    made.onceStored().then(
+      () => {
+        unstored -= 1;
+        tell({ told: "stored", seq });
+      },
+      (error) => {
+        unstored -= 1;
+        tell({ told: "unstored", seq, code: error?.code });
+      },
+    );
+    return made;
+  }
+
+  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  async function work({ seed, human }) {
+    const random = given.generator(seed);
+    for (let last; human || edits < limits.edits; ) {
+      const { items } = store;
+      const item = items[Math.floor(random() * items.length)];
+      const dice = random();
+      const make = item === undefined || (dice < 0.4 && items.length < limits.items);
+      last = edit(make ? undefined : item, make ? "create" : dice < 0.85 ? "update" : "delete", random());
+      if (human) await pause(20 + random() * 180);
+      // Mostly many edits in one task, at times one task after the other.
+      else if (random() < 0.15) await pause(0);
+      if (unstored > limits.unstored || random() < 0.02) await last.onceStored().catch(() => {});
+    }
+  }
+
+  const commands = {
+    work: (told) => void work(told),
+    tell: () => tell({ told: "state", ...state() }),
+    retry() {
+      for (const one of store.pending()) if (one.state === "parked") one.retry();
+      dispatchEvent(new Event("online"));
+      store.flush().catch(() => {});
+    },
+  };
+  /** Whether the mark was not there; now it is. Nothing if the database cannot be opened. */
+  const marked = () =>
+    new Promise((resolve) => {
+      const request = indexedDB.open("mark");
+      let isNew = false;
+      request.onupgradeneeded = () => (isNew = true);
+      request.onerror = () => resolve(undefined);
+      request.onsuccess = () => {
+        request.result.close();
+        resolve(isNew);
+      };
+    });
+  const failed = await store.onceLoaded().then(() => undefined, fault);
+  const then = state();
+  tell({ told: "loaded", isNew: await marked(), failed, ...then });
+  for (;;) {
+    const told = await next();
+    commands[told.do](told);
+  }
+}
