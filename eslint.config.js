@@ -22,7 +22,9 @@ const rules = {
 };
 
 export default [
-  { ignores: ["node_modules/", "target/", "pkg/index.js", "pkg/wasm/", "test-results/", "www/data/"] },
+  {
+    ignores: ["node_modules/", "target/", "pkg/index.js", "pkg/session.js", "pkg/wasm/", "test-results/", "www/data/"],
+  },
   { ...js.configs.recommended, linterOptions: { reportUnusedDisableDirectives: "error" } },
   { rules },
   // The package runs in browsers, workers and Node: only what all of them know.

@@ -102,14 +102,14 @@ function* request(end, action, prepare, make, item) {
     let req;
     try {
       req = yield prepare();
-      req = yield* through(list, "send", { ...said, req }, "req");
+      req = yield* through(list, "send", { ...said, req }, "req", end);
       const answer = opened(yield make(req));
       const { status, res } = answer;
-      const data = yield* through(list, "receive", { action, status, data: answer.data, req, res }, "data");
+      const data = yield* through(list, "receive", { action, status, data: answer.data, req, res }, "data", end);
       return { ...answer, data, [FRESH]: answer[FRESH] && data === answer.data };
     } catch (error) {
       const input = { action, req, res: error?.res, error };
-      const verdict = yield* through(list, "transmissionError", input, "error");
+      const verdict = yield* through(list, "transmissionError", input, "error", end);
       if (verdict !== "retry") throw verdict;
       if (repeats >= MOST_REPEATS) throw error;
     }
@@ -179,18 +179,26 @@ export class Link {
   #queue = new Map();
   /** How the app wants something read: by the promise that waits for it, or by the item. */
   #ways = new Map();
-  #reachable;
+  #tell;
   #probing = false;
+  #waiting = false;
+  #closed = new AbortController();
 
-  /** `reachable()` is called when the endpoint can be reached again. */
-  constructor(end, store, reachable) {
+  /** `tell.reachable()` is called when the endpoint can be reached again, `tell.authorized()` when there are new credentials. */
+  constructor(end, store, tell) {
     this.#end = end;
     this.#store = store;
-    this.#reachable = reachable;
+    this.#tell = tell;
   }
 
+  /** Who has no credentials holds up nobody who has others. */
   get origin() {
-    return this.#end.origin ?? `store:${this.#store}`;
+    const realms = middlewareOf(this.#end).flatMap(({ realm }) => realm ?? []);
+    return [this.#end.origin ?? `store:${this.#store}`, ...realms].join(" ");
+  }
+
+  close() {
+    this.#closed.abort();
   }
 
   get patches() {
@@ -286,7 +294,22 @@ export class Link {
       .then((facts) => {
         calling(() => answered(asked, command, store, facts));
         if (facts[0] === UNREACHABLE) this.#probe();
+        if (facts[0] === ANSWERED && facts[1] === KINDS.unauthorized) this.#awaitCredentials();
       });
+  }
+
+  /** Asks the middleware that brings credentials to say when there are new ones. */
+  #awaitCredentials() {
+    const { signal } = this.#closed;
+    const asked = middlewareOf(this.#end).filter(({ onceAuthorized }) => typeof onceAuthorized === "function");
+    if (this.#waiting || asked.length === 0) return;
+    this.#waiting = true;
+    Promise.race(asked.map((middleware) => promised(() => middleware.onceAuthorized({ signal }))))
+      .finally(() => {
+        this.#waiting = false;
+      })
+      .then(() => signal.aborted || this.#tell.authorized())
+      .catch(() => {});
   }
 
   /** Asks the transporter, if it can tell, to say when its endpoint is back. */
@@ -294,7 +317,7 @@ export class Link {
     if (this.#probing || typeof this.#end.onceAvailable !== "function") return;
     this.#probing = true;
     promised(() => this.#end.onceAvailable())
-      .then(() => this.#reachable())
+      .then(() => this.#tell.reachable())
       .catch(() => {})
       .finally(() => {
         this.#probing = false;
@@ -353,6 +376,7 @@ export class Keeper {
       ...erased.map((_id) => told({ [storageKey]: _id }, "delete")),
     ];
     const steps = function* () {
+      if (typeof end._sendAll === "function" && middlewareOf(end).length === 0) return void (yield end._sendAll(edits));
       for (const edit of edits) {
         if (edit.action === "update" && !known.has(edit._id)) edit.action = "create";
         const removes = edit.action !== "delete" && isTombstone(edit.payload) && end.remove !== undefined;

@@ -49,7 +49,10 @@ export class Store {
         throw new ConcordiaError("E_OPTIONS", `\`${option}\` other than "${value}" is not part of this version yet`);
     const { handle, fields, primary, key, storageKey } = Schema.read(schema, this);
     this.#name = String(name ?? transporter?.path ?? this.#nameless(clientStorage));
-    this.#link = openTransporter(transporter, this.#name, () => calling(() => this.#handle.reachable()));
+    this.#link = openTransporter(transporter, this.#name, {
+      reachable: () => calling(() => this.#handle.reachable()),
+      authorized: () => calling(() => this.#handle.authorized()),
+    });
     const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
     this.#handle = calling(() => new StoreHandle(this.#name, handle, this.#link, storage));
     this.#key = key;
@@ -288,6 +291,7 @@ export class Store {
   async close() {
     if (typeof this.#unfollow === "function") this.#unfollow();
     this.#unfollow = undefined;
+    this.#link?.close();
     for (const end of this.#ends) BaseTransporter.attach(end, this, false);
     await promise((token) => this.#handle.want(Wish.Close, 0, token));
     this.#listeners.clear();

@@ -126,8 +126,8 @@ export class HttpTransporter extends Transporter {
     super();
     const baseUrl = options?.baseUrl ?? new.target.baseUrl;
     this.#number = calling(() => httpTransporter({ ...options, ...(baseUrl === undefined ? {} : { baseUrl }) }));
-    const { origin, path, timeout, patches } = httpOptions(this.#number);
-    Object.assign(this, { origin, path, timeout, update: patches ? "PATCH" : "PUT" });
+    const { origin, path, basePath, timeout, patches } = httpOptions(this.#number);
+    Object.assign(this, { origin, path, basePath, timeout, update: patches ? "PATCH" : "PUT" });
   }
 
   #prepare(action, id, body, key) {
@@ -182,24 +182,28 @@ function toRecord(row, { key, storageKey }) {
 }
 
 /** What the database refuses, as an error. */
-const kept = (act) =>
+export const kept = (act) =>
   calling(act).catch((fault) => {
     throw toError(fault);
   });
+
+/** The number of the browser's own database with these options. */
+export function openDatabase({ database: name = "concordia", durability = "relaxed" } = {}) {
+  demandReady();
+  if (durability !== "relaxed" && durability !== "strict")
+    throw new ConcordiaError("E_OPTIONS", '`durability` is "relaxed" or "strict"');
+  if (typeof name !== "string") throw new ConcordiaError("E_OPTIONS", "`database` must be a name");
+  return calling(() => database(name, durability === "strict"));
+}
 
 /** The browser's own database. */
 export class IndexedDbClientStorage extends ClientStorage {
   static middleware = [...ClientStorage.middleware];
   #number;
 
-  constructor(options = {}) {
-    demandReady();
+  constructor(options) {
     super();
-    const { database: name = "concordia", durability = "relaxed" } = options;
-    if (durability !== "relaxed" && durability !== "strict")
-      throw new ConcordiaError("E_OPTIONS", '`durability` is "relaxed" or "strict"');
-    if (typeof name !== "string") throw new ConcordiaError("E_OPTIONS", "`database` must be a name");
-    this.#number = calling(() => database(name, durability === "strict"));
+    this.#number = openDatabase(options);
   }
 
   _prepareSend({ action, payload, _id, id, store }) {
@@ -249,12 +253,12 @@ function demandObject(end, option) {
     );
 }
 
-/** The link to a store's transporter; nothing for none. `reachable()`: its endpoint can be reached again. */
-export function openTransporter(transporter, store, reachable) {
+/** The link to a store's transporter; nothing for none. `tell`: what it is told by the transporter, see `Link`. */
+export function openTransporter(transporter, store, tell) {
   if (isAbsent(transporter)) return undefined;
   demandObject(transporter, "transporter");
   demandMethods(transporter, "transporter");
-  return new Link(transporter, store, reachable);
+  return new Link(transporter, store, tell);
 }
 
 /** The number of a store's client storage; nothing for none. */

@@ -150,6 +150,7 @@ impl<R: Row> Engine<R> {
             Input::Woken => self.run(),
             Input::NetworkHinted => self.hurry(),
             Input::Reachable(store) => self.reachable(store),
+            Input::Authorized(store) => self.authorized(store),
         }
         Ok(self.finish())
     }

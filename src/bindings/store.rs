@@ -181,6 +181,11 @@ impl StoreHandle {
         self.act(Input::Reachable(self.id))
     }
 
+    /// The transporter's middleware says that there are new credentials.
+    pub fn authorized(&self) -> Thrown<()> {
+        self.act(Input::Authorized(self.id))
+    }
+
     /// Lets go of databases that no open store uses.
     #[wasm_bindgen(js_name = releaseDatabases)]
     pub fn release_databases(&self) {

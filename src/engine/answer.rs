@@ -102,7 +102,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Lists the stores of an origin as changed.
-    fn tell_origin(&mut self, place: usize) {
+    pub(super) fn tell_origin(&mut self, place: usize) {
         for store in self.stores.ids() {
             if self.stores[store].origin == Some(place) {
                 self.changes(store);

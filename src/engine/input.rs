@@ -137,6 +137,8 @@ pub enum Input<R> {
     NetworkHinted,
     /// The transporter of a store knows that its endpoint can be reached again.
     Reachable(StoreId),
+    /// There are new credentials for the origin of a store.
+    Authorized(StoreId),
 }
 
 /// The rows of an answer.

@@ -363,6 +363,15 @@ impl<R: Row> Engine<R> {
         self.hurry();
     }
 
+    /// There are new credentials: what waited for them goes on. A store that the app paused stays paused.
+    pub(super) fn authorized(&mut self, store: StoreId) {
+        let Some(place) = self.stores[store].origin else { return };
+        if self.origins[place].held.take().is_some() {
+            self.tell_origin(place);
+        }
+        self.run();
+    }
+
     /// Settles what waits for something that cannot come now.
     pub(super) fn conclude_waits(&mut self) {
         for id in self.stores.ids() {

@@ -316,6 +316,23 @@ fn while_the_server_wants_credentials_everything_is_kept_and_then_sent_with_the_
     assert_eq!(again, keys);
 }
 
+#[test]
+fn new_credentials_end_the_hold_but_not_a_pause_of_the_app() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, empty(401));
+    assert_eq!(page.status().connection, Connection::Held);
+    page.does(Input::Pause(page.store));
+    page.does(Input::Authorized(page.store));
+    assert_eq!((page.status().connection, page.writes().len()), (Connection::Paused, 0));
+    page.does(Input::Resume(page.store));
+    page.answer(item, empty(401));
+    page.does(Input::Authorized(page.store));
+    assert_eq!((page.status().connection, page.writes().len()), (Connection::Online, 1));
+    page.does(Input::Authorized(page.store));
+    assert_eq!(page.writes().len(), 1, "nothing leaves twice");
+}
+
 // Isolation.
 
 #[test]
