@@ -87,7 +87,7 @@ export async function accessToken(config, id, refused) {
 /** The session after one refresh at most, made by whoever is first. */
 async function refreshed(config, user, refused) {
   const ms = config.httpTimeout + 3 * config.storageTimeout;
-  if (user.canLock) return user.locked("refresh", 2 * ms, () => fly(config, user, refused));
+  if (user.canLock) return user.locked("refresh", ms, () => fly(config, user, refused));
   if (config.alone) return fly(config, user, refused);
   return claimed(config, user, refused, ms);
 }

@@ -35,6 +35,9 @@ const browserLocks = () => (globalThis.process?.versions?.node === undefined ? g
 /** By storage and user: what waits to be changed. */
 const queues = new WeakMap();
 
+/** By storage: its first call, as long as it is not answered. Many connect then, and not all can be asked twice meanwhile. */
+const firsts = new WeakMap();
+
 export class UserState {
   #storage;
   #user;
@@ -52,11 +55,17 @@ export class UserState {
       throw error instanceof Fault ? error : failed(`failed${labelOf(error)}`);
     };
     try {
+      const isFirst = !firsts.has(this.#storage);
+      const first = firsts.get(this.#storage);
+      if (first !== undefined) return first.then(() => this.#asked(act, then));
       const answer = act();
       if (!isThenable(answer)) return then(answer);
-      return limited(answer, this.#limit, () => failed(`did not answer within ${this.#limit} ms`))
-        .then(then)
-        .catch(wrong);
+      const answered = limited(answer, this.#limit, () => failed(`did not answer within ${this.#limit} ms`));
+      if (isFirst) {
+        const settled = () => firsts.set(this.#storage, undefined);
+        firsts.set(this.#storage, answered.then(settled, settled));
+      }
+      return answered.then(then).catch(wrong);
     } catch (error) {
       return wrong(error);
     }
@@ -71,8 +80,8 @@ export class UserState {
     return typeof this.#storage.lock === "function" || browserLocks() !== undefined;
   }
 
-  /** Does the work while nobody else does one of this name for this user, in any process or tab that the lock reaches. Waits no
-   *  longer than `ms` for the others. */
+  /** Does the work, which takes `ms` at most, while nobody else does one of this name for this user, in any process or tab that
+   *  the lock reaches. Waits until one that was left behind by a dead process has ended by itself. */
   async locked(name, ms, work) {
     const lock = `${name} ${this.#user}`;
     const [begun, done] = [deferred(), deferred()];
@@ -90,12 +99,12 @@ export class UserState {
     };
     const own = typeof this.#storage.lock === "function";
     const lent = own
-      ? (async () => this.#storage.lock(lock, guarded))()
+      ? (async () => this.#storage.lock(lock, ms, guarded))()
       : browserLocks().request(`concordia ${lock}`, guarded);
     try {
-      await limited(Promise.race([begun.promise, lent]), ms, () => {
+      await limited(Promise.race([begun.promise, lent]), 2 * ms, () => {
         phase.isOver = true;
-        return failed(`lent no lock within ${ms} ms`);
+        return failed(`lent no lock within ${2 * ms} ms`);
       });
       // Whoever has done the work need not wait until the lock is given back.
       await Promise.race([done.promise, lent]);
@@ -134,7 +143,7 @@ export class UserState {
       const settle = { steps: batch.map(({ step }) => step), results: [] };
       try {
         const once = async () => this.#once(settle);
-        await (this.canLock ? this.locked("state", 3 * this.#limit, once) : once());
+        await (this.canLock ? this.locked("state", 2 * this.#limit, once) : once());
         batch.forEach(({ resolve, reject }, at) => {
           const { error, state } = settle.results[at];
           if (error) reject(error);

@@ -33,6 +33,8 @@ class AuthorizationServer {
   /** What was asked of the token endpoint, by grant type; `reused`: spent refresh tokens that came again. */
   counts = { authorization_code: 0, refresh_token: 0, reused: 0, revoked: 0 };
   api = new Map();
+  /** Seconds for the next token of a person. */
+  lifetimes = new Map();
   /** Everything secret that it has ever given out or was given. */
   secrets = new Set();
   #codes = new Map();
@@ -99,12 +101,13 @@ class AuthorizationServer {
     return back;
   }
 
-  #give(login, family) {
+  #give(login, family, expiresIn = this.lifetimes.get(login) ?? this.expiresIn) {
+    this.lifetimes.delete(login);
     const [access, refresh] = [`access-${randomUUID()}`, `refresh-${randomUUID()}`];
     for (const secret of [access, refresh]) this.secrets.add(secret);
-    this.#access.set(access, { login, until: Date.now() + this.expiresIn * 1000, family });
+    this.#access.set(access, { login, until: Date.now() + expiresIn * 1000, family });
     this.#refresh.set(refresh, { login, family, spent: false });
-    return { access_token: access, token_type: "Bearer", expires_in: this.expiresIn, refresh_token: refresh };
+    return { access_token: access, token_type: "Bearer", expires_in: expiresIn, refresh_token: refresh };
   }
 
   async #serve(incoming, outgoing) {
