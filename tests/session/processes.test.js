@@ -34,7 +34,9 @@ class Worker {
 
   static async start(given) {
     const worker = new Worker();
-    worker.#child = fork(WORKER, [JSON.stringify({ url: redis.url, options: { ...server.options, ...LIMITS }, ...given })]);
+    worker.#child = fork(WORKER, [
+      JSON.stringify({ url: redis.url, options: { ...server.options, ...LIMITS }, ...given }),
+    ]);
     children.add(worker.#child);
     await once(worker.#child, "message");
     return worker;
@@ -77,7 +79,10 @@ for (const kind of ["guide", "hardened"])
           const { close } = await logIn(kind, user, 0);
           server.counts.refresh_token = server.counts.reused = 0;
           const answers = await Promise.all(workers.map((worker) => worker.ask("getAccessToken", user, CALLS)));
-          assert.deepEqual(answers.flatMap(({ codes }) => codes), []);
+          assert.deepEqual(
+            answers.flatMap(({ codes }) => codes),
+            [],
+          );
           const tokens = answers.flatMap(({ values }) => values);
           assert.equal(tokens.length, PROCESSES * CALLS);
           assert.equal(new Set(tokens).size, 1);

@@ -78,6 +78,11 @@ class AuthorizationServer {
     this.#answers[name].push(act);
   }
 
+  /** Forgets one such answer; whether there was one. */
+  drop(name) {
+    return this.#answers[name].shift() !== undefined;
+  }
+
   expire() {
     this.#access.clear();
   }
@@ -116,7 +121,8 @@ class AuthorizationServer {
     for await (const chunk of incoming) chunks.push(chunk);
     const body = Buffer.concat(chunks).toString();
     const authorization = incoming.headers.authorization;
-    this.log.push({ method: incoming.method, url: incoming.url, body, authorization, headers: incoming.headers });
+    const entry = { method: incoming.method, url: incoming.url, body, authorization, headers: incoming.headers };
+    this.log.push(entry);
     outgoing.setHeader("Access-Control-Allow-Origin", incoming.headers.origin ?? "*");
     outgoing.setHeader("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, Idempotency-Key");
     outgoing.setHeader("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE");
@@ -131,7 +137,7 @@ class AuthorizationServer {
     }
     if (name === "token") return this.#token(fields, outgoing);
     if (name === "revoke") return this.#revoke(fields, outgoing);
-    if (name === "api") return this.#api(incoming, url, body, outgoing);
+    if (name === "api") return this.#api(entry, url, outgoing);
     outgoing.statusCode = 404;
     return void outgoing.end();
   }
@@ -198,24 +204,24 @@ class AuthorizationServer {
   }
 
   /** `/api/people`: each person has rows of their own. */
-  #api(incoming, url, body, outgoing) {
-    const login = this.whose(/^Bearer (.+)$/.exec(incoming.headers.authorization ?? "")?.[1]);
-    this.log.at(-1).login = login;
+  #api(entry, url, outgoing) {
+    const login = this.whose(/^Bearer (.+)$/.exec(entry.authorization ?? "")?.[1]);
+    entry.login = login;
     if (login === undefined) return json(outgoing, 401, { title: "no good token" });
     if (!this.api.has(login)) this.api.set(login, []);
     const rows = this.api.get(login);
     const id = decodeURIComponent(url.pathname.split("/")[3] ?? "");
     const at = rows.findIndex((row) => row.id === id);
-    if (incoming.method === "GET") return json(outgoing, 200, id ? rows[at] : rows);
-    if (incoming.method === "POST") {
-      const row = { ...JSON.parse(body), id: randomUUID() };
+    if (entry.method === "GET") return json(outgoing, 200, id ? rows[at] : rows);
+    if (entry.method === "POST") {
+      const row = { ...JSON.parse(entry.body), id: randomUUID() };
       rows.push(row);
       return json(outgoing, 201, row);
     }
     if (at < 0) return json(outgoing, 404, {});
-    if (incoming.method === "DELETE") rows.splice(at, 1);
-    else rows[at] = { ...rows[at], ...JSON.parse(body), id };
-    return json(outgoing, 200, incoming.method === "DELETE" ? {} : rows[at]);
+    if (entry.method === "DELETE") rows.splice(at, 1);
+    else rows[at] = { ...rows[at], ...JSON.parse(entry.body), id };
+    return json(outgoing, 200, entry.method === "DELETE" ? {} : rows[at]);
   }
 }
 

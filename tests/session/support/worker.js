@@ -34,7 +34,10 @@ if (killAt !== undefined) {
 
 const session = new Session({ ...options, storage });
 
-const codes = { isAuthorized: (user) => session.isAuthorized(user), getAccessToken: (user) => session.getAccessToken(user) };
+const codes = {
+  isAuthorized: (user) => session.isAuthorized(user),
+  getAccessToken: (user) => session.getAccessToken(user),
+};
 
 process.on("message", async ({ ask, user, count = 1, end }) => {
   if (end) process.exit(0);
