@@ -313,14 +313,28 @@ export interface StoreOptions<V = any, S = Schema> {
     /**
      * What to do when the server holds a newer version of an item that was edited here. Default `"merge"`: field by
      * field; a field that was edited here keeps the edit.
-     * In this version only `"merge"`; anything else throws `E_OPTIONS`.
+     *
+     * A conflict is a field that was edited here and has another value there: fields that only one side changed are merged without
+     * asking. `"local"` does as `"merge"` does; `"remote"` takes the server's value of such a field, and gives the edit of it up. A
+     * function is asked once for each conflict, and may answer with values, `"local"` or `"remote"`; the edit waits meanwhile, and
+     * what is edited meanwhile is newer than its word. If it throws, or answers anything else, the edit is parked as `E_CONFLICT`.
+     * An item that is removed here and was changed there is a conflict too (`local` is empty): `"remote"` brings it back.
+     *
+     * Conflicts come to light when the server answers 412 or 409, and when a read shows the server's row while an edit waits.
+     *
+     * @example
+     * onConflict: ({ base, local, remote }) => ({ stock: remote.stock + local.stock - base.stock })
      */
     readonly onConflict?:
       | "merge"
       | "local"
       | "remote"
       | ((conflict: Conflict<V>) => Partial<V> | "local" | "remote" | Promise<Partial<V> | "local" | "remote">);
-    /** A create whose answer was lost, on a server without idempotency keys. In this version only `"retry"`. */
+    /**
+     * A create whose answer was lost, on a server without idempotency keys. `"retry"` sends it again, which may make two of it.
+     * `"ask"` reads the collection first: if the answer is complete and no row looks like the item, it is sent again; else it is
+     * parked as `E_UNCERTAIN`, for `retry()` or `discard()`. Default `"retry"`.
+     */
     readonly onUncertainCreate?: "retry" | "ask";
   };
 }
@@ -328,13 +342,13 @@ export interface StoreOptions<V = any, S = Schema> {
 /** The three sides of a merge. */
 export interface Conflict<V = any> {
   readonly item: Item<V>;
-  /** What the server held when the edit was made. */
+  /** What the server held of the edited properties when they were edited. */
   readonly base: Partial<V>;
-  /** What was edited here. */
+  /** The edited properties as they are here; empty for an item that was removed here. */
   readonly local: Partial<V>;
   /** What the server holds now. */
   readonly remote: Partial<V>;
-  /** The HTTP status that told of the conflict. */
+  /** The HTTP status that told of the conflict: 409, 412, 428, or 200 for a read. */
   readonly status: number;
 }
 
@@ -511,7 +525,8 @@ export interface PendingEdit<V = any> {
   readonly idempotencyKey: string;
   /** `"queued"`: not sent yet. `"sending"`: on its way. `"waiting"`: to be sent again later, or waits for an item that it refers to. `"parked"`: refused. */
   readonly state: "queued" | "sending" | "waiting" | "parked";
-  /** Why it is parked: the server's status and body (`application/problem+json`, RFC 9457, parsed); kept across reloads. */
+  /** Why it is parked: the server's status and body (`application/problem+json`, RFC 9457, parsed); kept across reloads. Of an edit
+   *  that waits for another item: `E_WAITING`, and whether that one is parked. */
   readonly reason?: {
     readonly code: ErrorCode;
     readonly status?: number;
@@ -598,6 +613,8 @@ export interface PushQueueItem {
   readonly id?: string | number;
   /** Stands for this edit and no other, and stays the same when it is sent again. Not given to a client storage. */
   readonly idempotencyKey?: string;
+  /** Which state of the server's row the edit was made on: the `version` that an answer of the transporter gave last. */
+  readonly version?: string;
   /** The store's name. */
   readonly store: string;
 }
@@ -765,7 +782,12 @@ export interface HttpTransporterOptions {
    * the server's leave (`Access-Control-Allow-Headers`). Default: true within the page's origin, else false.
    */
   readonly idempotencyKey?: boolean | string;
-  /** Use `ETag`, `If-Match` and `If-None-Match` when the server gives ETags (RFC 9110 §13). Taken, but without effect in this version. */
+  /**
+   * Use `ETag`, `If-Match` and `If-None-Match` when the server gives ETags (RFC 9110 §13), else `Last-Modified` and
+   * `If-Unmodified-Since` on the page's own origin. Default true. Of another origin only what it exposes to scripts is used
+   * (`Access-Control-Expose-Headers: ETag`). An edit that waited for a server out of reach, or since another page, and whose item came
+   * with a list, is preceded by one `GET` of the item, unless the server is known to give no ETags.
+   */
   readonly conditional?: boolean;
   /** Fetch only what has changed: name of the query parameter, and where the next cursor is found. Not in this version: throws `E_OPTIONS`. */
   readonly since?: {
@@ -847,7 +869,9 @@ export class IndexedDbClientStorage extends ClientStorage {
  * | `E_CONFLICT` | The server holds something that contradicts the edit; it is kept as parked. |
  * | `E_NOT_FOUND` | The server does not know the item. |
  * | `E_GONE_REMOTELY` | The item was deleted elsewhere while it was edited here; the edit is kept as parked. |
- * | `E_UNCERTAIN` | A create was taken, but the server did not say under which key; the item is kept as parked. |
+ * | `E_UNCERTAIN` | A create was taken, but the server did not say under which key; or its answer was lost and the app wants to be asked. Kept as parked. |
+ * | `E_WAITING` | The edit waits for an item that it refers to, which the server has not taken. |
+ * | `E_BLOCKED` | Requests to one address fail while the rest of its origin answers: CORS, an extension or a proxy may block it. |
  * | `E_UNAUTHORIZED` | The server wants credentials; everything is held. |
  * | `E_BAD_ANSWER` | The server's answer was not what the schema or the protocol demands. |
  * | `E_TOO_LARGE` | The answer's body is larger than the cap. |
@@ -875,6 +899,8 @@ export type ErrorCode =
   | "E_NOT_FOUND"
   | "E_GONE_REMOTELY"
   | "E_UNCERTAIN"
+  | "E_WAITING"
+  | "E_BLOCKED"
   | "E_UNAUTHORIZED"
   | "E_BAD_ANSWER"
   | "E_TOO_LARGE"

@@ -10,7 +10,7 @@ import { epoch, nextEpoch } from "./epoch.js";
 import { calling, promise } from "./page.js";
 import { isTransporter, fromServer } from "./constants.js";
 import { shown, view } from "./nested.js";
-import { tell } from "./reference.js";
+import { copyOf, tell } from "./reference.js";
 
 /** Where the keys and the first field lie in a row. */
 const [STORAGE_KEY, REMOTE_KEY, FIRST] = [0, 1, 4];
@@ -233,6 +233,16 @@ export function itemClass(store, fields) {
       fields.forEach((definition, field) => tell(values, definition, this.#read(FIRST + field)));
       if (this.#row[REMOTE_KEY] !== undefined) values[store.key] = this.#row[REMOTE_KEY];
       values[store.storageKey] = this.#storageKey();
+      return values;
+    }
+
+    /** The values of a row, which is no item's; for the package's own use. */
+    static values(row) {
+      const values = {};
+      fields.forEach(({ name }, field) => {
+        const value = row[FIRST + field];
+        if (value !== undefined) values[name] = shown(value, () => copyOf(value));
+      });
       return values;
     }
 

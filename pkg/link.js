@@ -1,7 +1,7 @@
 // What the engine asks of a transporter or a client storage, whoever wrote it: one request, prepared, changed by middleware, made,
 // and told as facts. Decides nothing about order, retry or merge: that is the engine's.
 
-import { Asked, answered, loaded, persisted } from "./wasm/concordia.js";
+import { Asked, answered, loaded, persisted, resolved } from "./wasm/concordia.js";
 import { ConcordiaError } from "./error.js";
 import { middlewareOf, through } from "./middleware.js";
 import { calling } from "./page.js";
@@ -13,7 +13,7 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const MOST_REPEATS = 3;
 
 // The facts of an answer, as `transporter/custom.rs` reads them: [ending, status, kind of body, JSON, text, Retry-After, Location,
-// version, response, complete, deleted, message, status that was given].
+// version, response, complete, deleted, message, status that was given, problem].
 const [UNREACHABLE, TIMED_OUT, ANSWERED] = [0, 1, 3];
 const [EMPTY, JSON_VALUE] = [0, 1];
 
@@ -83,6 +83,38 @@ const promised = (act) => {
   }
 };
 
+/** By middleware and origin: the refresh of credentials that is under way, or how the last one ended. */
+const refreshes = new WeakMap();
+let moment = 0;
+
+const isUnauthorized = (error) => [401, 407].includes(error?.status) || error?.kind === "unauthorized";
+
+/** Lets middleware see to an error. Requests that meet the same refusal of their credentials ask for new ones once: whoever
+ *  began before those were there waits, and does as the first one was told. */
+function* seenTo(end, list, input, began) {
+  const ask = () => through(list, "transmissionError", input, "error", end);
+  const keeper = list.find((middleware) => typeof middleware.transmissionError === "function");
+  if (keeper === undefined || !isUnauthorized(input.error)) return yield* ask();
+  if (!refreshes.has(keeper)) refreshes.set(keeper, new Map());
+  const [origins, origin] = [refreshes.get(keeper), end.origin ?? end];
+  const known = origins.get(origin);
+  if (known?.running) return (yield known.running) ?? input.error;
+  if (known?.ended > began) return known.verdict ?? input.error;
+  let settle;
+  const state = { running: new Promise((resolve) => (settle = resolve)), verdict: undefined };
+  origins.set(origin, state);
+  try {
+    const verdict = yield* ask();
+    // What the middleware says in place of the refusal holds for all; without a word each keeps its own.
+    if (verdict !== input.error) state.verdict = verdict;
+    return verdict;
+  } finally {
+    state.running = undefined;
+    state.ended = ++moment;
+    settle(state.verdict);
+  }
+}
+
 const ENVELOPE = ["data", "version", "res", "req", "status", "location", "complete", "deleted", "cursor"];
 
 /** What a method resolved with, in one form: an object that says more than the row alone, or the row. */
@@ -99,6 +131,7 @@ function* request(end, action, prepare, make, item) {
     const list = middlewareOf(end);
     const said = { action };
     if (item) said.item = item;
+    const began = ++moment;
     let req;
     try {
       req = yield prepare();
@@ -109,7 +142,7 @@ function* request(end, action, prepare, make, item) {
       return { ...answer, data, [FRESH]: answer[FRESH] && data === answer.data };
     } catch (error) {
       const input = { action, req, res: error?.res, error };
-      const verdict = yield* through(list, "transmissionError", input, "error", end);
+      const verdict = yield* seenTo(end, list, input, began);
       if (verdict !== "retry") throw verdict;
       if (repeats >= MOST_REPEATS) throw error;
     }
@@ -134,6 +167,13 @@ function safely(act) {
   }
 }
 
+const isRow = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What a refusal calls itself: the `type` or `code` that its body gives the problem (RFC 9457 §3.1.1). */
+export const problemOf = (body) =>
+  [body?.type, body?.code, body?.error?.type, body?.error?.code].filter((name) => typeof name === "string").join(" ") ||
+  undefined;
+
 /** Whatever was thrown, as facts. */
 function factsOfError(thrown) {
   // Judged by what went wrong in it, told by its name.
@@ -148,9 +188,11 @@ function factsOfError(thrown) {
   const status = given ?? KINDS[error?.kind] ?? KINDS.failed;
   const judged = error instanceof TransporterError ? KINDS[error.kind] : status;
   const wait = error?.retryAfterMs >= 0 ? String(Math.ceil(error.retryAfterMs / 1000)) : undefined;
-  const facts = [ANSWERED, judged, EMPTY, undefined, textOf(error?.body), wait];
+  const remote = isRow(error?.remote) ? safely(() => structuredClone(error.remote)) : undefined;
+  const facts = [ANSWERED, judged, remote === undefined ? EMPTY : JSON_VALUE, remote, textOf(error?.body), wait];
   facts[11] = message;
   facts[12] = given;
+  facts[13] = problemOf(error?.body);
   return facts;
 }
 
@@ -179,16 +221,21 @@ export class Link {
   #queue = new Map();
   /** How the app wants something read: by the promise that waits for it, or by the item. */
   #ways = new Map();
-  #tell;
+  #reachable;
+  #decide;
+  #authorized;
   #probing = false;
   #waiting = false;
   #closed = new AbortController();
 
-  /** `tell.reachable()` is called when the endpoint can be reached again, `tell.authorized()` when there are new credentials. */
-  constructor(end, store, tell) {
+  /** `reachable()` is called when the endpoint can be reached again, `authorized()` when there are new credentials;
+   *  `decide(item, base, local, remote, status)` has the app's word about a conflict. */
+  constructor(end, store, reachable, decide, authorized) {
     this.#end = end;
     this.#store = store;
-    this.#tell = tell;
+    this.#reachable = reachable;
+    this.#decide = decide;
+    this.#authorized = authorized;
   }
 
   /** Who has no credentials holds up nobody who has others. */
@@ -203,6 +250,10 @@ export class Link {
 
   get patches() {
     return (this.#end.update ?? this.#end.constructor?.update) === "PATCH";
+  }
+
+  get conditional() {
+    return this.#end.conditional === true;
   }
 
   /** Notes how a read is to be made. */
@@ -221,14 +272,14 @@ export class Link {
     return args;
   }
 
-  push(command, store, action, payload, id, item, storageKey, idempotencyKey) {
+  push(command, store, action, payload, id, item, storageKey, idempotencyKey, version) {
     const [end, name, queue] = [this.#end, this.#store, this.#queue];
     const queued = () => {
       const given = { action, payload: structuredClone(payload), __id: String(item), _id: storageKey, id };
       return this.#queued({ ...given, idempotencyKey, store: name });
     };
     this.#ask(Asked.Edit, command, store, function* () {
-      const queueItem = yield* queued();
+      const queueItem = { ...(yield* queued()), version };
       const prepare = () => end._prepareSend(queueItem);
       const answer = yield* request(end, action, prepare, (req) => end._send(req), queueItem);
       // What is done needs no place in the queue; the rest comes again under the same key.
@@ -287,6 +338,18 @@ export class Link {
     });
   }
 
+  /** Asks the app about a conflict. */
+  resolve(command, store, ...conflict) {
+    promised(() => this.#decide(...conflict)).then(
+      (word) =>
+        isRow(word) || ["local", "remote"].includes(word)
+          ? calling(() => resolved(command, store, word, undefined))
+          : calling(() => resolved(command, store, undefined, "`onConflict` gave neither values nor local nor remote")),
+      (error) =>
+        calling(() => resolved(command, store, undefined, `\`onConflict\` failed: ${error?.message ?? error}`)),
+    );
+  }
+
   /** Carries the steps out, and answers the command with the facts that they come to. */
   #ask(asked, command, store, steps) {
     promised(() => drive(steps(), this.#end.timeout ?? DEFAULT_TIMEOUT_MS))
@@ -308,7 +371,7 @@ export class Link {
       .finally(() => {
         this.#waiting = false;
       })
-      .then(() => signal.aborted || this.#tell.authorized())
+      .then(() => signal.aborted || this.#authorized())
       .catch(() => {});
   }
 
@@ -317,7 +380,7 @@ export class Link {
     if (this.#probing || typeof this.#end.onceAvailable !== "function") return;
     this.#probing = true;
     promised(() => this.#end.onceAvailable())
-      .then(() => this.#tell.reachable())
+      .then(() => this.#reachable())
       .catch(() => {})
       .finally(() => {
         this.#probing = false;

@@ -10,7 +10,8 @@ import { enrol } from "./reference.js";
 import { Schema } from "./schema.js";
 import { BaseTransporter, EmptyTransporter, openClientStorage, openTransporter } from "./transporter.js";
 
-const DEFAULTS = { onConflict: "merge", onUncertainCreate: "retry" };
+const POLICIES = ["merge", "local", "remote"];
+const UNCERTAIN = ["retry", "ask"];
 
 const ACTIONS = ["create", "update", "delete"];
 
@@ -44,17 +45,23 @@ export class Store {
     const { schema, transporter, clientStorage, name, options: more = {} } = options ?? {};
     if (!(schema instanceof Schema))
       throw new ConcordiaError("E_OPTIONS", "a store needs a `schema`: `new Store({schema: new Schema({…}), …})`");
-    for (const [option, value] of Object.entries(DEFAULTS))
-      if (more[option] !== undefined && more[option] !== value)
-        throw new ConcordiaError("E_OPTIONS", `\`${option}\` other than "${value}" is not part of this version yet`);
+    const { onConflict = "merge", onUncertainCreate = "retry" } = more;
+    if (typeof onConflict !== "function" && !POLICIES.includes(onConflict))
+      throw new ConcordiaError("E_OPTIONS", '`onConflict` is "merge", "local", "remote" or a function');
+    if (!UNCERTAIN.includes(onUncertainCreate))
+      throw new ConcordiaError("E_OPTIONS", '`onUncertainCreate` is "retry" or "ask"');
     const { handle, fields, primary, key, storageKey } = Schema.read(schema, this);
     this.#name = String(name ?? transporter?.path ?? this.#nameless(clientStorage));
-    this.#link = openTransporter(transporter, this.#name, {
-      reachable: () => calling(() => this.#handle.reachable()),
-      authorized: () => calling(() => this.#handle.authorized()),
-    });
+    const decide = (item, base, local, remote, status) => {
+      const [at, sides] = [this.#all.get(item), [base, local, remote].map((row) => this.#Item.values(row))];
+      return onConflict({ item: at, base: sides[0], local: sides[1], remote: sides[2], status });
+    };
+    const tell = (what) => () => calling(() => this.#handle[what]());
+    this.#link = openTransporter(transporter, this.#name, tell("reachable"), decide, tell("authorized"));
     const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
-    this.#handle = calling(() => new StoreHandle(this.#name, handle, this.#link, storage));
+    const policy = typeof onConflict === "function" ? "ask" : onConflict;
+    const asks = onUncertainCreate === "ask";
+    this.#handle = calling(() => new StoreHandle(this.#name, handle, this.#link, storage, policy, asks));
     this.#key = key;
     this.#ends = [transporter, clientStorage];
     const face = {

@@ -13,7 +13,7 @@ import {
   WireAction,
 } from "./wasm/concordia.js";
 import { ConcordiaError, readBody, toError } from "./error.js";
-import { FACTS, FRESH, Keeper, Link, TransporterError } from "./link.js";
+import { FACTS, FRESH, Keeper, Link, TransporterError, problemOf } from "./link.js";
 import { middlewareOf, place } from "./middleware.js";
 import { calling, demandReady } from "./page.js";
 
@@ -111,7 +111,9 @@ function answerOf(facts, req) {
   const kinds = { 401: "unauthorized", 404: "notFound", 409: "conflict", 410: "notFound", 412: "conflict" };
   const name =
     ending === 0 ? "unreachable" : (kinds[status] ?? (status >= 400 && status < 500 ? "rejected" : "failed"));
-  const error = new TransporterError(name, { status, body: readBody(text), retryAfterMs: wait && Number(wait) * 1000 });
+  const body = readBody(text);
+  facts[13] = problemOf(body);
+  const error = new TransporterError(name, { status, body, retryAfterMs: wait && Number(wait) * 1000 });
   throw Object.assign(error, { res, req, [FACTS]: facts });
 }
 
@@ -126,22 +128,22 @@ export class HttpTransporter extends Transporter {
     super();
     const baseUrl = options?.baseUrl ?? new.target.baseUrl;
     this.#number = calling(() => httpTransporter({ ...options, ...(baseUrl === undefined ? {} : { baseUrl }) }));
-    const { origin, path, basePath, timeout, patches } = httpOptions(this.#number);
-    Object.assign(this, { origin, path, basePath, timeout, update: patches ? "PATCH" : "PUT" });
+    const { origin, path, basePath, timeout, patches, conditional } = httpOptions(this.#number);
+    Object.assign(this, { origin, path, basePath, timeout, conditional, update: patches ? "PATCH" : "PUT" });
   }
 
-  #prepare(action, id, body, key) {
+  #prepare(action, id, body, key, version) {
     const text = id === undefined || id === null ? undefined : String(id);
-    return calling(() => httpPrepare(this.#number, action, text, body, key));
+    return calling(() => httpPrepare(this.#number, action, text, body, key, version));
   }
 
   async #exchange(req, action) {
     return answerOf(await httpExchange(this.#number, req, action), req);
   }
 
-  _prepareSend({ action, payload, id, idempotencyKey }) {
+  _prepareSend({ action, payload, id, idempotencyKey, version }) {
     const wire = { create: WireAction.Create, update: WireAction.Update, delete: WireAction.Delete }[action];
-    return this.#prepare(wire, id, payload, idempotencyKey);
+    return this.#prepare(wire, id, payload, idempotencyKey, version);
   }
 
   _send(req) {
@@ -253,12 +255,12 @@ function demandObject(end, option) {
     );
 }
 
-/** The link to a store's transporter; nothing for none. `tell`: what it is told by the transporter, see `Link`. */
-export function openTransporter(transporter, store, tell) {
+/** The link to a store's transporter; nothing for none. For `calls` see `Link`. */
+export function openTransporter(transporter, store, ...calls) {
   if (isAbsent(transporter)) return undefined;
   demandObject(transporter, "transporter");
   demandMethods(transporter, "transporter");
-  return new Link(transporter, store, tell);
+  return new Link(transporter, store, ...calls);
 }
 
 /** The number of a store's client storage; nothing for none. */

@@ -38,6 +38,12 @@ pub fn answered(asked: Asked, command: u32, store: u16, facts: &Array) -> Thrown
     Ok(())
 }
 
+/// The app has decided about a conflict; `error` says why it could not.
+#[wasm_bindgen]
+pub fn resolved(command: u32, store: u16, word: &JsValue, error: &JsValue) -> Thrown<()> {
+    driver().map_err(thrown)?.resolved(CommandId(command), StoreId(store), word, error).map_err(thrown)
+}
+
 /// A client storage of page script gave its records; `error` is undefined if it did.
 #[wasm_bindgen]
 pub fn loaded(store: u16, records: &JsValue, error: &JsValue) -> Thrown<()> {

@@ -12,6 +12,7 @@ mod answer;
 mod arena;
 mod backoff;
 pub mod config;
+mod conflict;
 mod connectivity;
 mod edit;
 pub mod error;
@@ -35,6 +36,7 @@ mod store;
 pub mod time;
 mod twin;
 mod view;
+mod walk;
 
 pub use backoff::retry_after;
 pub use connectivity::Connection;
@@ -43,6 +45,7 @@ pub use view::{EditState, PendingEdit, Status};
 
 use arena::{Items, Stores};
 use backoff::Random;
+use conflict::Decision;
 use connectivity::Origin;
 use error::Fault;
 use id::{CommandId, ItemId, Seq, StorageId, StoreId};
@@ -76,6 +79,7 @@ pub struct Engine<R> {
     erased: Vec<Erasure>,
     batches: Map<CommandId, Batch>,
     requests: Map<CommandId, Sent>,
+    decisions: Map<CommandId, Decision<R>>,
     waiters: Map<ItemId, Vec<Waiter>>,
     /// For each store a row of it without values.
     blanks: Vec<R>,
@@ -106,6 +110,7 @@ impl<R: Row> Engine<R> {
             erased: Vec::new(),
             batches: Map::new(),
             requests: Map::new(),
+            decisions: Map::new(),
             waiters: Map::new(),
             blanks: Vec::new(),
             unrelated: Vec::new(),
@@ -141,16 +146,20 @@ impl<R: Row> Engine<R> {
             Input::Resume(store) => self.pause(store, false),
             Input::Close(store, token) => self.close(store, token),
             Input::TurnEnded => self.run(),
-            Input::Loaded { store, records, problem } => self.loaded(store, records, problem),
+            Input::Loaded { store, records, problem, cursor } => self.loaded(store, records, problem, cursor),
             Input::Persisted(command, result) => self.persisted(command, result),
             Input::Answered(command, answer) => self.answered(command, &answer),
             Input::Fetched(command, answer) => self.fetched(command, answer),
             Input::Heard(store, rows) => self.heard(store, rows),
             Input::FetchedOne(command, answer) => self.fetched_one(command, &answer),
+            Input::Resolved(command, resolution) => self.resolved(command, resolution),
             Input::Woken => self.run(),
             Input::NetworkHinted => self.hurry(),
             Input::Reachable(store) => self.reachable(store),
             Input::Authorized(store) => self.authorized(store),
+            Input::Lost(store) => self.lost(store),
+            Input::Missed(store) => self.missed(store),
+            Input::Probed(command, reached) => self.probed(command, reached),
         }
         Ok(self.finish())
     }

@@ -105,8 +105,9 @@ pub fn http_prepare(
     id: Option<String>,
     body: &JsValue,
     key: Option<String>,
+    version: Option<String>,
 ) -> Thrown<JsValue> {
-    let prepared = http(number)?.prepare(action, id.as_deref(), body, key.as_deref());
+    let prepared = http(number)?.prepare(action, id.as_deref(), body, key.as_deref(), version.as_deref());
     prepared.map_err(|reason| thrown(Fault::new(Code::UnsafeId, reason)))
 }
 
@@ -132,7 +133,7 @@ pub fn database_load(number: u16, store: &str) -> Thrown<Promise> {
 /// Writes rows of a store into a database, and erases others.
 #[wasm_bindgen(js_name = databaseWrite)]
 pub fn database_write(number: u16, store: String, puts: Array, erased: Vec<JsValue>) -> Thrown<Promise> {
-    let batch = vec![StoreWrites { store, key_name: KEY_PLACE.into(), puts, erased }];
+    let batch = vec![StoreWrites { store, key_name: KEY_PLACE.into(), puts, erased, mark: None }];
     let writing = opened(number)?.persist(batch);
     Ok(future_to_promise(async move {
         writing.await.map(|()| JsValue::UNDEFINED).map_err(|failure| thrown(failure.fault()))

@@ -7,8 +7,9 @@ use super::{Thrown, options::SchemaHandle, thrown};
 use crate::{
     engine::{
         Connection, EditState, PendingEdit,
+        error::{Code, Fault},
         id::{ItemId, StorageId, StoreId, Token},
-        input::{Input, Source, StoreOptions},
+        input::{Input, Policy, Source, StoreOptions},
         output::Made,
     },
     web::{
@@ -51,6 +52,12 @@ pub enum Wish {
     Retry,
     /// An item's edits to be given up.
     Discard,
+    /// To say that the server cannot be reached.
+    Lost,
+    /// To say that changes made elsewhere were not heard of for a while.
+    Missed,
+    /// To say that the server can be reached again.
+    Reachable,
     /// No requests.
     Pause,
     /// Requests again.
@@ -77,9 +84,16 @@ const fn source(from_server: bool) -> Source {
 
 #[wasm_bindgen(js_class = StoreHandle)]
 impl StoreHandle {
-    /// Opens a store. `storage` is a number that `database` or `keeper` gave.
+    /// Opens a store. `storage` is a number that `database` or `keeper` gave; `policy`: "merge", "local", "remote" or "ask".
     #[wasm_bindgen(constructor)]
-    pub fn new(name: String, schema: &SchemaHandle, link: Option<Link>, storage: Option<u32>) -> Thrown<Self> {
+    pub fn new(
+        name: String,
+        schema: &SchemaHandle,
+        link: Option<Link>,
+        storage: Option<u32>,
+        policy: &str,
+        asks_uncertain: bool,
+    ) -> Thrown<Self> {
         let driver = driver().map_err(thrown)?;
         let storage = storage.and_then(|number| u16::try_from(number).ok()).map(StorageId);
         let shape = schema.shape;
@@ -91,6 +105,14 @@ impl StoreHandle {
             refers: schema.schema.refers,
             patches: link.as_ref().is_some_and(Link::patches),
             numeric_storage_key: schema.schema.numeric,
+            conditional: link.as_ref().is_some_and(Link::conditional),
+            policy: match policy {
+                "ask" => Policy::Ask,
+                "remote" => Policy::Remote,
+                _ => Policy::Local,
+            },
+            asks_uncertain,
+            probes: link.as_ref().is_some_and(Link::probes),
         };
         let shell = StoreShell { name, shape, link, storage };
         let id = driver.open(shell, options).map_err(thrown)?;
@@ -162,23 +184,20 @@ impl StoreHandle {
             Wish::Flush => Input::Flush(self.id, token),
             Wish::Retry => Input::Retry(item),
             Wish::Discard => Input::Discard(item),
+            Wish::Lost => Input::Lost(self.id),
+            Wish::Missed => Input::Missed(self.id),
+            Wish::Reachable => Input::Reachable(self.id),
             Wish::Pause => Input::Pause(self.id),
             Wish::Resume => Input::Resume(self.id),
             Wish::Close => Input::Close(self.id, token),
         })
     }
 
-    /// Takes in what the server told without being asked: rows, and keys of deleted ones.
-    pub fn heard(&self, rows: &Array, deleted: &Array) -> Thrown<()> {
-        match self.shape.take_all(rows, false, deleted) {
-            Some(rows) => self.act(Input::Heard(self.id, rows)),
-            None => Ok(()),
-        }
-    }
-
-    /// The transporter says that its endpoint can be reached again.
-    pub fn reachable(&self) -> Thrown<()> {
-        self.act(Input::Reachable(self.id))
+    /// Takes in what the server told without being asked: rows, keys of deleted ones, and what made no sense of it.
+    pub fn heard(&self, rows: &Array, deleted: &Array, problem: Option<String>) -> Thrown<()> {
+        let Some(mut rows) = self.shape.take_all(rows, false, deleted) else { return Ok(()) };
+        rows.problem = rows.problem.or_else(|| problem.map(|problem| Fault::new(Code::BadAnswer, problem)));
+        self.act(Input::Heard(self.id, rows))
     }
 
     /// The transporter's middleware says that there are new credentials.

@@ -6,16 +6,21 @@ use super::{
     Engine,
     backoff::retry_after,
     config::{BACKOFF_CAP, BLOCKED_CAP},
-    connectivity::is_blocked,
+    conflict::uncertain,
+    connectivity::{Connection, is_blocked},
     error::{Code, Fault},
-    id::{CommandId, ItemId, Key},
+    id::{CommandId, ItemId, Key, Validator},
     item::{Attempt, AttemptState, Item, Sync},
     lifecycle::{Action, Settled},
     outbox::{Sent, What},
     outcome::{Answer, Body, Outcome, fault, judge_write},
     row::{FieldSet, RemoteRow, Row},
-    time::Millis,
+    time::{Instant, Millis},
 };
+
+/// What is said of an address that fails while the rest of its origin answers.
+const BLOCKED: &str =
+    "; others of this origin are answered, so something may block this address: CORS, an extension, a proxy";
 
 impl<R: Row> Engine<R> {
     pub(super) fn answered(&mut self, command: CommandId, answer: &Answer<RemoteRow<R>>) {
@@ -32,11 +37,15 @@ impl<R: Row> Engine<R> {
         match outcome {
             Outcome::Applied => self.applied(id, action, &sent, answer),
             Outcome::Parked(_) => self.park(id, fault(outcome, answer)),
+            Outcome::Conflict | Outcome::Preconditions => self.dispute(id, fault(outcome, answer), answer),
             Outcome::Unauthorized => {
                 if let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) {
                     attempt.attempts = attempt.attempts.saturating_sub(1);
                 }
                 self.ready_again(id);
+            }
+            Outcome::Unknown | Outcome::Unreachable if self.asks_about_loss(id, action) => {
+                self.dispute(id, uncertain(), answer);
             }
             Outcome::Unknown | Outcome::Later | Outcome::OriginLater | Outcome::Unreachable | Outcome::Intercepted => {
                 self.wait_again(id, sent.origin, self.asked_wait(answer), blocked);
@@ -46,11 +55,18 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
+    /// Whether the app wants to be asked about a create whose answer was lost. Under a key of the app's own a repeated one
+    /// does no harm.
+    fn asks_about_loss(&self, id: ItemId, action: Action) -> bool {
+        let Some(item) = self.items.get(id) else { return false };
+        action == Action::Create && item.remote_key.is_none() && self.stores[item.store].asks_uncertain
+    }
+
     /// Notes what an answer says of the origin. Gives the lane back.
     pub(super) fn hear<B>(&mut self, sent: &Sent, outcome: Outcome, answer: &Answer<B>, blocked: bool) {
         let (now, asked) = (self.now, self.asked_wait(answer));
         let origin = &mut self.origins[sent.origin];
-        let (connection, troubled) = (origin.connection(), origin.is_troubled());
+        let (connection, troubled, outage) = (origin.connection(), origin.is_troubled(), origin.outage());
         origin.release(sent.probe);
         match (outcome, answer) {
             // It fails alone: that says nothing of the others.
@@ -76,12 +92,21 @@ impl<R: Row> Engine<R> {
         let origin = &self.origins[sent.origin];
         if troubled && !origin.is_troubled() {
             self.end_lost_waits(sent.origin);
+            self.catch_up(sent, outage);
         }
         if connection != self.origins[sent.origin].connection() {
             self.tell_origin(sent.origin);
+            if self.origins[sent.origin].connection() == Connection::Offline {
+                self.note_outage(sent.origin);
+            }
         }
         if outcome != Outcome::Applied {
-            self.stores[sent.store].last_error = Some(fault(outcome, answer));
+            let mut fault = fault(outcome, answer);
+            if blocked {
+                fault.code = Code::Blocked;
+                fault.message.push_str(BLOCKED);
+            }
+            self.stores[sent.store].last_error = Some(fault);
             self.changes(sent.store);
         }
     }
@@ -157,37 +182,65 @@ impl<R: Row> Engine<R> {
             Body::Json(told) => Some(told),
             Body::Empty | Body::Malformed | Body::Foreign | Body::TooLarge => None,
         };
+        let validator: Option<Validator> = response.version.as_deref().map(Into::into);
+        if validator.is_some() {
+            self.note_validator(sent.store, true);
+        }
         match action {
             Action::Create => {
                 let Some(key) = self.key_of_create(id, told, response.location.as_deref()) else {
-                    return self.park(id, fault(Outcome::Parked(Code::Uncertain), answer));
+                    self.park(id, fault(Outcome::Parked(Code::Uncertain), answer));
+                    // The collection may show under which key it is.
+                    return self.ask_collection(sent.store);
                 };
-                let twin = self.adopt_key(id, key);
-                self.taken(id, told, sent);
-                if let Some(twin) = twin {
-                    self.absorb(id, twin);
-                }
-                self.release(Some(id));
+                self.created(id, key, told, validator, sent.asked);
             }
-            Action::Update => self.taken(id, told, sent),
+            Action::Update => self.taken(id, told, validator, sent.asked),
             // The tombstone is no longer needed; who waits for it is told that it is gone.
             Action::Delete => self.forget(id),
         }
     }
 
+    /// The server has a new item, under this key.
+    pub(super) fn created(
+        &mut self,
+        id: ItemId,
+        key: Key,
+        told: Option<&RemoteRow<R>>,
+        validator: Option<Validator>,
+        asked: Instant,
+    ) {
+        let twin = self.adopt_key(id, key);
+        self.taken(id, told, validator, asked);
+        if let Some(twin) = twin {
+            self.absorb(id, twin);
+        }
+        self.release(Some(id));
+    }
+
     /// What was sent is what the server holds.
-    fn taken(&mut self, id: ItemId, told: Option<&RemoteRow<R>>, sent: &Sent) {
+    pub(super) fn taken(
+        &mut self,
+        id: ItemId,
+        told: Option<&RemoteRow<R>>,
+        validator: Option<Validator>,
+        asked: Instant,
+    ) {
         let clock = self.clock;
         let Some(item) = self.items.get_mut(id) else { return };
         let store = item.store;
         let Some(sync) = &mut item.sync else { return };
         let Some(attempt) = sync.in_flight.take() else { return };
         let last = attempt.edit.last;
+        // An answer without a row says which state that is, but not what else has changed, unless nothing else can have.
+        let is_known = told.is_some() || attempt.validator.is_some() || attempt.edit.action == Action::Create;
+        let validator = validator.filter(|_| is_known);
         sync.settled = Settled::Existent;
         sync.rebase(&attempt, &item.row);
         item.touched = clock;
+        (item.validator, item.disputes) = (validator, 0);
         if let Some(told) = told {
-            self.merge(id, told, sent.asked);
+            self.merge(id, told, asked);
             self.relate(id);
         }
         if let Some(item) = self.items.get_mut(id) {
@@ -219,6 +272,7 @@ impl<R: Row> Item<R> {
             | AttemptState::Storing { .. }
             | AttemptState::Ready
             | AttemptState::Waiting(_)
+            | AttemptState::Disputed(..)
             | AttemptState::Parked(_) => None,
         }
     }
@@ -242,7 +296,13 @@ impl<R: Row> Sync<R> {
 pub(super) const fn is_lost(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Unreachable | Outcome::Intercepted | Outcome::OriginLater => true,
-        Outcome::Applied | Outcome::Unknown | Outcome::Later | Outcome::Unauthorized | Outcome::Parked(_) => false,
+        Outcome::Applied
+        | Outcome::Unknown
+        | Outcome::Later
+        | Outcome::Unauthorized
+        | Outcome::Conflict
+        | Outcome::Preconditions
+        | Outcome::Parked(_) => false,
     }
 }
 

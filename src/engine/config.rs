@@ -18,5 +18,13 @@ pub const RETRY_AFTER_CAP: Millis = Millis(3_600_000);
 pub const OUTAGE_FREE: u64 = 8;
 /// The least span between requests of a long outage.
 pub const OUTAGE_SPACING: Millis = Millis(5_000);
+/// How often in a row the edits of one item are merged into what the server says it holds instead; then it is parked. Who
+/// loses so often against others' edits contradicts a rule of the server rather than them.
+pub const MAX_DISPUTES: u8 = 5;
 /// How often an aborted batch is written again at once, before client storage counts as failed.
 pub const BATCH_TRIES: u32 = 3;
+/// An outage that is shorter is no reason to read whole collections again: nobody who looks at the page for as long as
+/// that expects news. What has a cursor is read again after any outage, since that costs next to nothing.
+pub const OUTAGE_MISSED: Millis = Millis(5_000);
+/// Pages of one read: at ten rows a page more than memory holds, and an end for a server that always knows one more.
+pub const MAX_PAGES: usize = 10_000;

@@ -58,6 +58,10 @@ struct Trouble {
     next_probe: Millis,
     /// Whether somebody answers at all: a server that asks to wait is there.
     answers: bool,
+    /// Whether at any time nobody did.
+    lost: bool,
+    /// Whether a probe has reached it since: the next request is a real one.
+    checked: bool,
 }
 
 /// How often a read failed.
@@ -87,6 +91,8 @@ pub(super) struct Origin {
     lost: Set<(Millis, Task)>,
     /// The reads that failed and are to be made again.
     misses: Map<Task, Misses>,
+    /// The store whose transporter can probe in a way of its own, if there is one.
+    pub(super) prober: Option<StoreId>,
 }
 
 impl Origin {
@@ -102,6 +108,7 @@ impl Origin {
             waiting: Set::new(),
             lost: Set::new(),
             misses: Map::new(),
+            prober: None,
         }
     }
 
@@ -111,6 +118,11 @@ impl Origin {
             Some(Trouble { answers: false, .. }) => Connection::Offline,
             Some(Trouble { answers: true, .. }) | None => Connection::Online,
         }
+    }
+
+    /// Whether nobody answers.
+    pub(super) const fn is_offline(&self) -> bool {
+        matches!(self.trouble, Some(Trouble { answers: false, .. }))
     }
 
     pub(super) const fn is_troubled(&self) -> bool {
@@ -148,7 +160,7 @@ impl Origin {
         let lost = self.lost.first().map(|(at, _)| *at);
         let due = self.waiting.first().map(|(at, _)| *at);
         let (work, first) = match &self.trouble {
-            Some(_) => (!self.ready.is_empty() || lost.is_some(), due),
+            Some(_) => (!self.ready.is_empty() || lost.is_some() || self.probes_apart(), due),
             None => (!self.ready.is_empty(), [lost, due].into_iter().flatten().min()),
         };
         let is_full = if self.trouble.is_some() { self.probes > 0 } else { self.busy >= MAX_REQUESTS };
@@ -157,6 +169,33 @@ impl Origin {
         }
         let gate = self.gate(now);
         if work { Some(gate) } else { first.map(|at| at.max(gate)) }
+    }
+
+    /// Whether nothing but a probe should leave.
+    pub(super) fn wants_probe(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| !trouble.answers && !trouble.checked)
+    }
+
+    fn probes_apart(&self) -> bool {
+        self.prober.is_some() && self.wants_probe()
+    }
+
+    /// A probe reached the server, whether or not it takes requests.
+    pub(super) fn checked(&mut self, now: Millis) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.checked = true;
+            trouble.next_probe = now.max(trouble.affordable());
+        }
+    }
+
+    /// Since when the origin was not reached, if it was not at any time of its trouble.
+    pub(super) fn outage(&self) -> Option<Millis> {
+        self.trouble.as_ref().filter(|trouble| trouble.lost).map(|trouble| trouble.since)
+    }
+
+    /// Whether anything is to be asked, but for what waits for its own sake.
+    pub(super) fn has_work(&self) -> bool {
+        !(self.ready.is_empty() && self.lost.is_empty())
     }
 
     /// Takes a lane. True if the request will be a probe.
@@ -198,9 +237,12 @@ impl Origin {
     pub(super) fn missed(&mut self, probe: bool, answers: Option<bool>, now: Millis, random: &mut Random) {
         let begins = self.trouble.is_none();
         let requests = u64::try_from(self.busy).unwrap_or(u64::MAX).saturating_add(1);
-        let fresh = Trouble { since: now, requests, failures: 0, next_probe: now, answers: true };
+        let fresh =
+            Trouble { since: now, requests, failures: 0, next_probe: now, answers: true, lost: false, checked: false };
         let trouble = self.trouble.get_or_insert(fresh);
         trouble.answers = answers.unwrap_or(trouble.answers);
+        trouble.lost |= !trouble.answers;
+        trouble.checked = false;
         if begins || probe {
             trouble.failures += 1;
             trouble.next_probe = now.after(random.backoff(trouble.failures, BACKOFF_CAP)).max(trouble.affordable());

@@ -154,6 +154,8 @@ impl<R: Row> Engine<R> {
             // What an awaited item is fetched for is older than every edit of it, and is wanted all the same.
             item.touched = now;
         }
+        // What is edited while nobody can be asked may be old when it leaves.
+        item.stale |= self.stores[store].origin.is_some_and(|place| self.origins[place].is_offline());
         let sync = item.sync_mut(settled);
         let edit = Edit { action, fields, first: last, last, key };
         sync.pending = match sync.pending.take() {
@@ -167,6 +169,7 @@ impl<R: Row> Engine<R> {
     /// The app sends a parked edit again, together with what was edited since.
     pub(super) fn retry(&mut self, id: ItemId) {
         let Some(item) = self.items.get_mut(id) else { return };
+        item.disputes = 0;
         let store = item.store;
         match item.parked().map(|fault| fault.code) {
             // The server has it: the same request again asks for the key.
@@ -182,7 +185,7 @@ impl<R: Row> Engine<R> {
 
     /// Makes a refused attempt a pending edit again, joined by what was edited since. An uncertain one stays: it was taken.
     /// `deletes`: to be deleted.
-    fn unpark(&mut self, id: ItemId, deletes: bool) {
+    pub(super) fn unpark(&mut self, id: ItemId, deletes: bool) {
         let Some(item) = self.items.get_mut(id) else { return };
         if deletes || item.pending_action() == Some(Action::Delete) {
             item.sync.iter_mut().for_each(|sync| sync.recognise());
@@ -218,20 +221,33 @@ impl<R: Row> Engine<R> {
         self.reslot(id);
     }
 
-    /// The app gives up what has not left for sure: the item goes back to what the server holds, or was sent.
+    /// The app gives up what has not left for sure.
     pub(super) fn discard(&mut self, id: ItemId) {
         self.unstore(id);
-        let Some(item) = self.items.get_mut(id) else { return self.run() };
+        self.drop_decision(id);
+        self.give_up(id, &Fault::new(Code::Discarded, "the edit was given up by discard()"));
+        self.run();
+    }
+
+    /// Gives up what was not taken for sure: the item goes back to what the server holds, or was sent.
+    pub(super) fn give_up(&mut self, id: ItemId, fault: &Fault) {
+        let Some(item) = self.items.get_mut(id) else { return };
         let (store, was_removed) = (item.store, item.is_removed());
-        let Some(sync) = &mut item.sync else { return self.run() };
-        let parked = sync.in_flight.take_if(|attempt| matches!(attempt.state, AttemptState::Parked(_)));
+        let Some(sync) = &mut item.sync else { return };
+        let not_taken = |attempt: &mut Attempt<R>| match &attempt.state {
+            AttemptState::Parked(_) => true,
+            AttemptState::Disputed(fault, _) => fault.code == Code::Conflict,
+            AttemptState::Storing { .. }
+            | AttemptState::Ready
+            | AttemptState::Sending(..)
+            | AttemptState::Waiting(_) => false,
+        };
+        let parked = sync.in_flight.take_if(not_taken);
         let kept = sync.in_flight.as_ref().map(|attempt| attempt.edit.last);
-        let fault = Fault::new(Code::Discarded, "the edit was given up by discard()");
         match sync.what_is_left(parked.as_ref()) {
             Left::Nothing => {
-                self.reject_item(id, &fault);
-                self.forget(id);
-                return self.run();
+                self.reject_item(id, fault);
+                return self.forget(id);
             }
             Left::Key => self.await_again(id),
             Left::Row => {
@@ -250,10 +266,9 @@ impl<R: Row> Engine<R> {
             self.changes(store).added.push(id);
         }
         self.tell(id);
-        self.reject_synced_after(id, kept, &fault);
+        self.reject_synced_after(id, kept, fault);
         self.touch(id);
         self.reslot(id);
-        self.run();
     }
 
     /// Of the item nothing is known but its key: it is fetched once more.

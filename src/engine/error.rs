@@ -96,6 +96,10 @@ codes! {
     GoneRemotely = "E_GONE_REMOTELY",
     /// A create was taken, but the server did not say under which key; the item is kept as parked.
     Uncertain = "E_UNCERTAIN",
+    /// The edit waits for an item that it refers to, which the server has not taken.
+    Waiting = "E_WAITING",
+    /// Requests to one address fail while the rest of its origin answers: something in between may block it.
+    Blocked = "E_BLOCKED",
     /// The server wants credentials; everything is held.
     Unauthorized = "E_UNAUTHORIZED",
     /// The server's answer was not what the schema or the protocol demands.

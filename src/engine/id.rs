@@ -29,6 +29,9 @@ ids! {
     IdempotencyKey(u128),
 }
 
+/// What tells one state of a row from another, opaque as the server gave it (RFC 9110 §8.8: an entity tag, or a date).
+pub type Validator = Rc<str>;
+
 /// Where a UUID has its dashes (RFC 9562 §4).
 const DASHES: [usize; 4] = [8, 12, 16, 20];
 

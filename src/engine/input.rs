@@ -2,7 +2,7 @@
 
 use super::{
     error::{Fault, StorageFailure},
-    id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
+    id::{CommandId, ItemId, Key, StorageId, StoreId, Token, Validator},
     item::Sync,
     outcome::Answer,
     row::{FieldSet, RemoteRow},
@@ -34,6 +34,39 @@ pub struct StoreOptions {
     pub patches: bool,
     /// Whether keys for client storage are made as numbers.
     pub numeric_storage_key: bool,
+    /// Whether its transporter can say which state of a row a write means, so that it is worth to learn that.
+    pub conditional: bool,
+    /// What is done about a field that was changed here and there.
+    pub policy: Policy,
+    /// Whether a create whose answer was lost waits for the app's word.
+    pub asks_uncertain: bool,
+    /// Whether its transporter can tell in a way of its own that the server can be reached (`Probe`).
+    pub probes: bool,
+}
+
+/// What is done about a field that was edited here and has another value there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// It keeps the edit.
+    #[default]
+    Local,
+    /// It takes the server's value.
+    Remote,
+    /// The app is asked, each time.
+    Ask,
+}
+
+/// What the app says to a conflict.
+#[derive(Clone, Debug)]
+pub enum Resolution<R> {
+    /// The edit stands.
+    Local,
+    /// The server's values stand.
+    Remote,
+    /// These values stand, for the fields of the set.
+    Values(R, FieldSet),
+    /// It could not say.
+    Failed(Fault),
 }
 
 /// One thing that happened. `R` is the row, see [`Row`](super::row::Row).
@@ -120,6 +153,8 @@ pub enum Input<R> {
         records: Result<Vec<Record<R>>, StorageFailure>,
         /// Records that could not be read, if any: how many and why.
         problem: Option<Fault>,
+        /// Where the next read of the collection goes on, as it was stored with them.
+        cursor: Option<String>,
     },
     /// A batch was committed, or was not.
     Persisted(CommandId, Result<(), StorageFailure>),
@@ -129,6 +164,8 @@ pub enum Input<R> {
     Fetched(CommandId, Answer<Rows<R>>),
     /// The server told of changes without being asked.
     Heard(StoreId, Rows<R>),
+    /// A `Resolve` was answered.
+    Resolved(CommandId, Resolution<R>),
     /// A `FetchOne` was answered.
     FetchedOne(CommandId, Answer<RemoteRow<R>>),
     /// The moment that was asked for has come.
@@ -139,6 +176,12 @@ pub enum Input<R> {
     Reachable(StoreId),
     /// There are new credentials for the origin of a store.
     Authorized(StoreId),
+    /// The transporter of a store knows that its endpoint cannot be reached.
+    Lost(StoreId),
+    /// What the server tells without being asked did not come for a while: the collection has to be read again.
+    Missed(StoreId),
+    /// A `Probe` was answered, or was not.
+    Probed(CommandId, bool),
 }
 
 /// The rows of an answer.
@@ -152,6 +195,34 @@ pub struct Rows<R> {
     pub deleted: Vec<Key>,
     /// The rows that were left out, if any: how many and why.
     pub problem: Option<Fault>,
+    /// Where the rest of them is.
+    pub next: Next,
+    /// Where the next read of the collection goes on.
+    pub cursor: Cursor,
+}
+
+/// Whether there is a page behind this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Next {
+    /// This is the last, or the only one.
+    #[default]
+    None,
+    /// It is found by this token, which only the transporter understands.
+    Page(String),
+    /// There is one, but it cannot be asked for.
+    Refused,
+}
+
+/// What an answer says of where the next read of the collection goes on. Only the transporter understands the token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cursor {
+    /// Nothing: where this one did.
+    #[default]
+    Kept,
+    /// At the beginning.
+    Dropped,
+    /// Here.
+    At(String),
 }
 
 /// What client storage holds for one item.
@@ -165,4 +236,6 @@ pub struct Record<R> {
     pub row: R,
     /// What is still to be said to the server.
     pub sync: Option<Box<Sync<R>>>,
+    /// Which state of the server's row this is, if the server tells.
+    pub validator: Option<Validator>,
 }

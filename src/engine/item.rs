@@ -3,7 +3,7 @@
 use super::{
     connectivity::Slot,
     error::{Code, Fault},
-    id::{CommandId, IdempotencyKey, ItemId, Key, Seq, StoreId},
+    id::{CommandId, IdempotencyKey, ItemId, Key, Seq, StoreId, Validator},
     lifecycle::{Action, Settled},
     row::{FieldSet, Row},
     time::{Instant, Millis},
@@ -33,6 +33,9 @@ pub struct Attempt<R> {
     pub attempts: u32,
     /// The values it was frozen with, once the item's own have moved on.
     pub frozen: Option<R>,
+    /// The state of the server's row that it was made on, if that is known. Frozen as well: after a lost answer a newer one
+    /// would let the same request take effect over what somebody else has written since.
+    pub validator: Option<Validator>,
     /// Where it is.
     pub state: AttemptState,
     /// How often its address failed while its origin was reachable.
@@ -45,7 +48,7 @@ impl<R> Attempt<R> {
     /// An edit that is to be sent next.
     #[must_use]
     pub const fn new(edit: Edit) -> Self {
-        Self { edit, attempts: 0, frozen: None, state: AttemptState::Ready, strikes: 0, lost: false }
+        Self { edit, attempts: 0, frozen: None, validator: None, state: AttemptState::Ready, strikes: 0, lost: false }
     }
 }
 
@@ -65,6 +68,9 @@ pub enum AttemptState {
     Sending(CommandId, Instant),
     /// Not before this moment.
     Waiting(Millis),
+    /// Contradicted with this, or its answer was lost and the app wants to be asked: what the server holds is read, from this
+    /// instant on, and then it is decided.
+    Disputed(Fault, Instant),
     /// Refused; kept until somebody decides.
     Parked(Fault),
 }
@@ -128,7 +134,24 @@ impl<R> Sync<R> {
                 AttemptState::Storing { .. }
                 | AttemptState::Ready
                 | AttemptState::Sending(..)
-                | AttemptState::Waiting(_),
+                | AttemptState::Waiting(_)
+                | AttemptState::Disputed(..),
+            )
+            | None => None,
+        }
+    }
+
+    /// With what the attempt was contradicted, and since when, if it was.
+    #[must_use]
+    pub fn disputed(&self) -> Option<(&Fault, Instant)> {
+        match self.in_flight.as_ref().map(|attempt| &attempt.state) {
+            Some(AttemptState::Disputed(fault, since)) => Some((fault, *since)),
+            Some(
+                AttemptState::Storing { .. }
+                | AttemptState::Ready
+                | AttemptState::Sending(..)
+                | AttemptState::Waiting(_)
+                | AttemptState::Parked(_),
             )
             | None => None,
         }
@@ -143,6 +166,14 @@ pub(super) struct Item<R> {
     pub(super) storage_key: Key,
     pub(super) remote_key: Option<Key>,
     pub(super) sync: Option<Box<Sync<R>>>,
+    /// Which state of the server's row is known here, if the server tells.
+    pub(super) validator: Option<Validator>,
+    /// Whether its pending edit has waited so long that somebody else may have changed the row: it is read before that is sent.
+    pub(super) stale: bool,
+    /// The app decides about a conflict.
+    pub(super) deciding: Option<CommandId>,
+    /// How often its edits were contradicted, since one was taken.
+    pub(super) disputes: u8,
     /// When it was last edited here, or an edit of it was last answered.
     pub(super) touched: Instant,
     /// When the newest answer that was merged into it had been asked for.
@@ -167,6 +198,10 @@ impl<R: Row> Item<R> {
             storage_key,
             remote_key: None,
             sync: None,
+            validator: None,
+            stale: false,
+            deciding: None,
+            disputes: 0,
             touched: Instant(0),
             heard: Instant(0),
             version: 0,
@@ -190,9 +225,11 @@ impl<R: Row> Item<R> {
     pub(super) fn storing(&self) -> Option<(u32, bool)> {
         match self.sync.as_ref()?.in_flight.as_ref()?.state {
             AttemptState::Storing { version, probe } => Some((version, probe)),
-            AttemptState::Ready | AttemptState::Sending(..) | AttemptState::Waiting(_) | AttemptState::Parked(_) => {
-                None
-            }
+            AttemptState::Ready
+            | AttemptState::Sending(..)
+            | AttemptState::Waiting(_)
+            | AttemptState::Disputed(..)
+            | AttemptState::Parked(_) => None,
         }
     }
 
@@ -204,6 +241,11 @@ impl<R: Row> Item<R> {
     /// What the edit that has not been tried yet does.
     pub(super) fn pending_action(&self) -> Option<Action> {
         self.sync.as_ref()?.pending.as_ref().map(|edit| edit.action)
+    }
+
+    /// With what its attempt was contradicted, and since when, if it was.
+    pub(super) fn disputed(&self) -> Option<(&Fault, Instant)> {
+        self.sync.as_ref()?.disputed()
     }
 
     /// Why it is parked, if it is.

@@ -10,7 +10,7 @@ use super::{
     id::{CommandId, ItemId, StoreId, Token},
     item::{Attempt, AttemptState, Edit, Item},
     lifecycle::Action,
-    output::{Command, Reading, Request},
+    output::{Command, Request},
     row::Row,
     store::Phase,
     time::Instant,
@@ -33,6 +33,8 @@ pub(super) enum What {
     /// For this promise alone, if it is read in a way of its own.
     Collection(Option<Token>),
     Single(ItemId),
+    /// Whether the server can be reached.
+    Probe,
 }
 
 // The place in the queue.
@@ -40,7 +42,11 @@ impl<R: Row> Engine<R> {
     /// Finds the item's place in the queue of its origin.
     pub(super) fn reslot(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
-        let wanted = self.may_ask(item.store) && !item.awaited && self.may_leave(id).is_some();
+        let wanted = self.may_ask(item.store)
+            && !item.awaited
+            && item.deciding.is_none()
+            && self.may_leave(id).is_some()
+            && !self.looks_first(id);
         let Some(item) = self.items.get(id) else { return };
         let slot = if wanted { item.wanted_slot(id) } else { Slot::Out };
         let Some(place) = self.stores[item.store].origin else { return };
@@ -100,10 +106,14 @@ impl<R: Row> Engine<R> {
     /// Gives every free lane something to do.
     pub(super) fn dispatch(&mut self) {
         for place in 0..self.origins.len() {
+            self.origins[place].prober = self.prober(place);
             while let Some(task) = self.origins[place].pop_due(self.now) {
                 self.make_ready(place, task);
             }
             while self.origins[place].admits(self.now) {
+                if self.probe(place) {
+                    break;
+                }
                 if let Some(task) = self.origins[place].pop_ready() {
                     self.start(place, task);
                 } else if self.origins[place].is_troubled()
@@ -151,10 +161,12 @@ impl<R: Row> Engine<R> {
             let pending = |item: &mut Item<R>| item.sync.as_mut()?.pending.take();
             let Some(edit) = self.items.get_mut(id).and_then(pending) else { return };
             let edit = self.split(id, edit, late);
-            let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
+            let Some(item) = self.items.get_mut(id) else { return };
+            let validator = item.validator.clone().filter(|_| edit.action != Action::Create);
+            let Some(sync) = &mut item.sync else { return };
             // Never the key that may be stored with the edit: should this attempt leave without being stored, that one
             // comes back after a restart, for whatever the payload is then.
-            sync.in_flight = Some(Attempt::new(Edit { key, ..edit }));
+            sync.in_flight = Some(Attempt { validator, ..Attempt::new(Edit { key, ..edit }) });
             self.touch(id);
         }
         let probe = self.origins[place].reserve();
@@ -225,6 +237,7 @@ impl<R: Row> Engine<R> {
                 Action::Delete => all,
             },
             idempotency_key: attempt.edit.key,
+            validator: attempt.validator.clone(),
         };
         self.origins[place].sent();
         self.requests.insert(command, Sent { what: What::Edit(id), store, origin: place, asked, probe });
@@ -233,10 +246,10 @@ impl<R: Row> Engine<R> {
     }
 
     fn send_fetch(&mut self, place: usize, store: StoreId) {
-        let own = self.stores[store].fetching.iter().find(|wanted| wanted.own).map(|wanted| wanted.token);
         let initial = !self.stores[store].fetched && self.items.iter().all(|(_, item)| item.store != store);
-        let command = self.send_read(place, store, What::Collection(own));
-        self.out.commands.push(Command::FetchAll(command, store, Reading { own, initial }));
+        let reading = self.next_reading(store, initial);
+        let command = self.send_read(place, store, What::Collection(reading.own));
+        self.out.commands.push(Command::FetchAll(command, store, reading));
     }
 
     fn send_fetch_one(&mut self, place: usize, id: ItemId) {
@@ -244,6 +257,23 @@ impl<R: Row> Engine<R> {
         let (store, Some(key)) = (item.store, item.remote_key.clone()) else { return };
         let command = self.send_read(place, store, What::Single(id));
         self.out.commands.push(Command::FetchOne(command, store, id, key));
+    }
+
+    /// Where a store's transporter has a way of its own to see whether the server can be reached, that is tried before anything
+    /// else is asked for. True if it is.
+    fn probe(&mut self, place: usize) -> bool {
+        let Some(store) = self.origins[place].prober.filter(|_| self.origins[place].wants_probe()) else {
+            return false;
+        };
+        let command = self.send_read(place, store, What::Probe);
+        self.out.commands.push(Command::Probe(command, store));
+        true
+    }
+
+    /// The store whose transporter can do so.
+    fn prober(&self, place: usize) -> Option<StoreId> {
+        let probes = |id: &StoreId| self.stores[*id].probes && self.stores[*id].origin == Some(place);
+        self.stores.ids().find(|id| probes(id) && self.may_ask(*id))
     }
 
     fn send_read(&mut self, place: usize, store: StoreId, what: What) -> CommandId {
@@ -265,7 +295,10 @@ impl<R: Row> Item<R> {
                     AttemptState::Ready => Slot::Ready(task),
                     AttemptState::Waiting(until) if attempt.lost => Slot::Lost(until, task),
                     AttemptState::Waiting(until) => Slot::Waiting(until, task),
-                    AttemptState::Storing { .. } | AttemptState::Sending(..) | AttemptState::Parked(_) => Slot::Out,
+                    AttemptState::Storing { .. }
+                    | AttemptState::Sending(..)
+                    | AttemptState::Disputed(..)
+                    | AttemptState::Parked(_) => Slot::Out,
                 }
             }
             (None, Some(edit)) => Slot::Ready(Task::Edit(edit.first, id)),

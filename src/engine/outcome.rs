@@ -37,8 +37,10 @@ pub struct Response<B> {
     pub retry_after: Option<String>,
     /// The header `Location`, as it came.
     pub location: Option<String>,
-    /// The header `ETag`, as it came.
+    /// What tells this state of the row from others: for HTTP the header `ETag`, else `Last-Modified`, as it came.
     pub version: Option<String>,
+    /// What a refusal calls itself: the `type` or `code` of its body, which stand for a kind of problem (RFC 9457 §3.1.1).
+    pub problem: Option<String>,
     /// What a transporter said in place of a server; `status` is then the one that comes nearest.
     pub said: Option<Said>,
 }
@@ -84,6 +86,10 @@ pub enum Outcome {
     Intercepted,
     /// The origin wants credentials.
     Unauthorized,
+    /// The server holds something that contradicts it: read the item, then decide.
+    Conflict,
+    /// The server takes it only from somebody who says which state of the row is meant: read the item, then send it again.
+    Preconditions,
     /// Refused: kept until somebody decides.
     Parked(Code),
 }
@@ -99,12 +105,12 @@ pub const WRITES: [(u16, u16, Outcome); 17] = [
     (404, 404, Outcome::Parked(Code::NotFound)),
     (407, 407, Outcome::Unauthorized),
     (408, 408, Outcome::Later),
-    (409, 409, Outcome::Parked(Code::Conflict)),
+    (409, 409, Outcome::Conflict),
     (410, 410, Outcome::Parked(Code::NotFound)),
-    (412, 412, Outcome::Parked(Code::Conflict)),
+    (412, 412, Outcome::Conflict),
     (421, 421, Outcome::Later),
     (425, 425, Outcome::Later),
-    (428, 428, Outcome::Parked(Code::Conflict)),
+    (428, 428, Outcome::Preconditions),
     (429, 429, Outcome::OriginLater),
     (501, 501, Outcome::Parked(Code::Rejected)),
     (503, 503, Outcome::OriginLater),
@@ -128,8 +134,18 @@ pub fn judge_write<B>(action: Action, answer: &Answer<B>) -> Outcome {
             Action::Update => Outcome::Parked(Code::GoneRemotely),
             Action::Delete => Outcome::Applied,
         },
+        (Outcome::Conflict, _) if is_in_progress(response) => Outcome::Later,
+        // There is nothing yet whose state could be meant.
+        (Outcome::Preconditions, _) if action == Action::Create => Outcome::Parked(Code::Rejected),
         (outcome, _) => outcome,
     }
+}
+
+/// Whether a 409 says that the first request with the same key has not come to its end: by a `Retry-After`, or by the kind of
+/// problem that it names (draft-ietf-httpapi-idempotency-key-header §2.7). What prose says counts for nothing.
+fn is_in_progress<B>(response: &Response<B>) -> bool {
+    let names_the_key = |problem: &String| problem.to_ascii_lowercase().contains("idempotency");
+    response.status == 409 && (response.retry_after.is_some() || response.problem.as_ref().is_some_and(names_the_key))
 }
 
 /// What the status alone means, for a write or a read.
@@ -156,6 +172,8 @@ pub fn judge_read<B>(answer: &Answer<B>) -> Outcome {
         (Outcome::Applied, Body::Malformed) => Outcome::Unknown,
         (Outcome::Applied, Body::TooLarge) => Outcome::Parked(Code::TooLarge),
         (Outcome::Applied, Body::Empty) => Outcome::Parked(Code::BadAnswer),
+        // A read contradicts nothing.
+        (Outcome::Conflict | Outcome::Preconditions, _) => Outcome::Parked(Code::Rejected),
         (outcome, _) => outcome,
     }
 }
@@ -172,6 +190,7 @@ pub fn fault<B>(outcome: Outcome, answer: &Answer<B>) -> Fault {
         },
         Outcome::Unreachable | Outcome::Intercepted => Code::Unreachable,
         Outcome::Unauthorized => Code::Unauthorized,
+        Outcome::Conflict | Outcome::Preconditions => Code::Conflict,
         Outcome::Parked(code) => code,
     };
     let mut fault = Fault::new(code, sentence(code, answer));

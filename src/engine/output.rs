@@ -2,7 +2,7 @@
 
 use super::{
     error::Fault,
-    id::{CommandId, IdempotencyKey, ItemId, Key, StorageId, StoreId, Token},
+    id::{CommandId, IdempotencyKey, ItemId, Key, StorageId, StoreId, Token, Validator},
     input::Record,
     lifecycle::Action,
     row::FieldSet,
@@ -64,6 +64,23 @@ pub enum Command<R> {
     FetchAll(CommandId, StoreId, Reading),
     /// Read one item; answer `FetchedOne`.
     FetchOne(CommandId, StoreId, ItemId, Key),
+    /// Ask the app about a conflict; answer `Resolved`.
+    Resolve(CommandId, StoreId, ItemId, Conflict<R>),
+    /// See whether the store's server can be reached; answer `Probed`.
+    Probe(CommandId, StoreId),
+}
+
+/// Fields that were edited here and have other values there.
+#[derive(Clone, Debug)]
+pub struct Conflict<R> {
+    /// What the server held of the edited fields when they were edited.
+    pub base: R,
+    /// The edited fields as they are here; none of an item that is removed here.
+    pub local: R,
+    /// What the server holds.
+    pub remote: R,
+    /// The status by which it came to light; 200 for a read.
+    pub status: u16,
 }
 
 /// One record to write or to erase.
@@ -73,15 +90,21 @@ pub enum Write<R> {
     Put(StoreId, ItemId, Record<R>),
     /// Erase the record of an item, which has this key.
     Erase(StoreId, ItemId, Key),
+    /// Keep where the next read of the store's collection goes on, or forget it.
+    Cursor(StoreId, Option<String>),
 }
 
 /// How the collection is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// In the way that the app gave with this promise; nothing for the usual way.
     pub own: Option<Token>,
     /// Whether there is nothing of the collection here yet.
     pub initial: bool,
+    /// The page to read, by the token that the one before it gave; nothing for the first.
+    pub page: Option<String>,
+    /// Where an earlier read said that this one goes on.
+    pub cursor: Option<String>,
 }
 
 /// An edit to send.
@@ -99,4 +122,6 @@ pub struct Request<R> {
     pub fields: FieldSet,
     /// For servers that can tell a repeated request.
     pub idempotency_key: IdempotencyKey,
+    /// Which state of the server's row is meant, if that is known.
+    pub validator: Option<Validator>,
 }

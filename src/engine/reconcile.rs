@@ -7,10 +7,11 @@ use super::{
     Engine,
     answer::is_lost,
     config::{BACKOFF_CAP, BLOCKED_CAP},
+    conflict::{Learnt, OK},
     connectivity::{Slot, Task, is_blocked},
     edit::unsafe_id,
     error::{Code, Fault},
-    id::{CommandId, ItemId, Key, StoreId, Token},
+    id::{CommandId, ItemId, Key, StoreId, Token, Validator},
     input::Rows,
     item::{Attempt, AttemptState, Item, removed},
     lifecycle::{Action, Settled},
@@ -71,43 +72,6 @@ impl<R: Row> Engine<R> {
         Ok(())
     }
 
-    pub(super) fn fetched(&mut self, command: CommandId, answer: Answer<Rows<R>>) {
-        let Some(sent) = self.requests.remove(&command) else { return };
-        let (store, outcome) = (sent.store, judge_read(&answer));
-        let What::Collection(own) = sent.what else { return };
-        let task = Task::Collection(store);
-        let blocked = self.note_miss(task, &sent, outcome);
-        self.hear(&sent, outcome, &answer, blocked);
-        if self.stores[store].phase != Phase::Open {
-            self.origins[sent.origin].forgive(task);
-            return self.run();
-        }
-        let result = match answer {
-            Answer::Response(response) if outcome == Outcome::Applied => {
-                if let Body::Json(rows) = response.body {
-                    self.reconcile(store, rows, sent.asked);
-                }
-                self.stores[store].fetched = true;
-                Ok(())
-            }
-            answer => {
-                // The first read is made again until it succeeds; one that the app asked for is the app's matter.
-                let again = !self.stores[store].fetched && !matches!(outcome, Outcome::Parked(_));
-                self.ask_again(task, &sent, again, self.asked_wait(&answer), blocked);
-                Err(fault(outcome, &answer))
-            }
-        };
-        self.stores[store].buried.clear();
-        self.stores[store].asked = true;
-        let served = own.map_or(Served::Since(sent.asked), Served::Own);
-        self.settle_fetches(store, Some(served), &result);
-        let more = self.stores[store].fetching.iter().any(|wanted| wanted.own);
-        if std::mem::take(&mut self.stores[store].fetch_again) || more {
-            self.ask_collection(store);
-        }
-        self.run();
-    }
-
     /// Whether the collection is being read.
     pub(super) fn is_fetching(&self, store: StoreId) -> bool {
         self.requests.values().any(|sent| sent.store == store && matches!(sent.what, What::Collection(_)))
@@ -129,7 +93,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Counts failures of a read on an origin that answers others. True if its address counts as blocked.
-    fn note_miss(&mut self, task: Task, sent: &Sent, outcome: Outcome) -> bool {
+    pub(super) fn note_miss(&mut self, task: Task, sent: &Sent, outcome: Outcome) -> bool {
         let origin = &mut self.origins[sent.origin];
         if outcome == Outcome::Applied {
             origin.forgive(task);
@@ -144,7 +108,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Makes a read that failed once more, if it is wanted, by the rules for edits.
-    fn ask_again(&mut self, task: Task, sent: &Sent, again: bool, asked: Option<Millis>, blocked: bool) {
+    pub(super) fn ask_again(&mut self, task: Task, sent: &Sent, again: bool, asked: Option<Millis>, blocked: bool) {
         let (now, may_ask) = (self.now, self.may_ask(sent.store));
         let origin = &mut self.origins[sent.origin];
         if !again || !may_ask {
@@ -166,6 +130,9 @@ impl<R: Row> Engine<R> {
 
     /// Settles the fetches that a read has served; without one, all of them.
     pub(super) fn settle_fetches(&mut self, store: StoreId, served: Option<Served>, result: &Result<(), Fault>) {
+        if served.is_none() {
+            self.stores[store].aside = None;
+        }
         let out = &mut self.out.settled;
         self.stores[store].fetching.retain(|wanted| {
             let concerned = match served {
@@ -188,31 +155,37 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
-    /// Joins the rows of an answer with the items by the server's key.
-    fn reconcile(&mut self, store: StoreId, rows: Rows<R>, asked: Instant) {
+    /// Joins the rows of an answer with the items by the server's key. False if any was passed over, because what is here is newer
+    /// than the question: then not all that the server holds is known.
+    pub(super) fn reconcile(&mut self, store: StoreId, rows: Rows<R>, asked: Instant) -> bool {
         if rows.problem.is_some() {
             self.stores[store].last_error.clone_from(&rows.problem);
             self.changes(store);
         } else {
             self.stores[store].last_error = None;
         }
-        let creating = self.unanswered_creates(store);
+        let mut creating = self.unanswered_creates(store);
+        let mut all = true;
         for told in rows.rows {
             let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
-            match self.stores[store].by_remote.get(&key).copied() {
-                Some(id) => self.hear_row(id, &told, asked),
-                None if creating.iter().any(|id| self.looks_like(*id, &told)) => {}
-                None => self.welcome(store, key, told, asked),
-            }
+            all &= match self.stores[store].by_remote.get(&key).copied() {
+                Some(id) => self.hear_row(id, &told, None, asked),
+                None => match creating.iter().position(|id| self.looks_like(*id, &told)) {
+                    Some(place) if self.recognise(creating[place], &told, asked) => {
+                        creating.remove(place);
+                        true
+                    }
+                    Some(_) => false,
+                    None => self.welcome(store, key, told, asked),
+                },
+            };
         }
         for key in rows.deleted {
             if let Some(id) = self.stores[store].by_remote.get(&key).copied() {
-                self.missing(id, asked, Fault::new(Code::NotFound, "it was deleted elsewhere"));
+                all &= self.missing(id, asked, Fault::new(Code::NotFound, "it was deleted elsewhere"));
             }
         }
-        if rows.complete && rows.problem.is_none() {
-            self.remove_missing(store, asked);
-        }
+        all
     }
 
     /// Items whose create may have been taken without an answer that came here.
@@ -226,32 +199,58 @@ impl<R: Row> Engine<R> {
     /// Whether a row that is new here is likely the one of a create: it waits for the create's own answer, so that
     /// nothing is seen twice. If it is another's, the next answer brings it.
     fn looks_like(&self, id: ItemId, told: &RemoteRow<R>) -> bool {
-        let Some(item) = self.items.get(id) else { return false };
-        let frozen = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()?.frozen.as_ref());
-        !told.present.is_empty() && frozen.unwrap_or(&item.row).diff(&told.row, told.present).is_empty()
+        self.items.get(id).is_some_and(|item| item.is_written_in(told))
     }
 
-    /// A row of an item that is here.
-    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) {
-        let Some(item) = self.items.get_mut(id) else { return };
+    /// A row that looks like the one of this create. True if it is known to be that: the server has said that there is
+    /// one, by refusing the create as a duplicate or by taking it without a key.
+    fn recognise(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) -> bool {
+        let Some(item) = self.items.get(id) else { return false };
+        let was_taken = item.parked().is_some_and(|fault| fault.code == Code::Uncertain && fault.status.is_some());
+        let is_duplicate = item.disputed().is_some_and(|(fault, since)| fault.code == Code::Conflict && since <= asked);
+        let known = was_taken || is_duplicate;
+        if let Some(key) = told.key.clone().filter(|_| known) {
+            self.created(id, key, Some(told), None, asked);
+            self.touch(id);
+        } else if item.disputed().is_some_and(|(_, since)| since <= asked) {
+            self.leave_dispute(id);
+        }
+        known
+    }
+
+    /// A row of an item that is here. False if it is passed over.
+    fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, validator: Option<Validator>, asked: Instant) -> bool {
+        let Some(item) = self.items.get_mut(id) else { return true };
+        // What the app decides about is not changed under its hands.
+        if item.deciding.is_some() {
+            return false;
+        }
         if item.touched >= asked {
             item.heard = item.heard.max(asked);
-            return;
+            return false;
         }
+        let is_newest = item.heard <= asked;
         let awaited = std::mem::take(&mut item.awaited);
-        self.merge(id, told, asked);
-        self.relate(id);
+        let is_sent = item.sync.as_ref().is_some_and(|sync| sync.in_flight.is_some());
+        if is_sent {
+            // What is on its way may be what the answer shows; its own answer tells.
+            self.merge(id, told, asked);
+            self.relate(id);
+        } else {
+            self.learn(id, Learnt { row: told.clone(), validator, asked }, OK);
+        }
         if awaited {
             self.touch(id);
             self.reslot(id);
         }
+        is_newest
     }
 
-    /// A row that is new here, unless its deletion is newer than the question.
-    fn welcome(&mut self, store: StoreId, key: Key, told: RemoteRow<R>, asked: Instant) {
+    /// A row that is new here, unless its deletion is newer than the question: then false.
+    fn welcome(&mut self, store: StoreId, key: Key, told: RemoteRow<R>, asked: Instant) -> bool {
         let buried = self.stores[store].buried.iter().any(|(dead, when)| *dead == key && *when >= asked);
         if buried {
-            return;
+            return false;
         }
         let id = self.insert_new(store, told.row, Some(key));
         if let Some(item) = self.items.get_mut(id) {
@@ -261,18 +260,23 @@ impl<R: Row> Engine<R> {
         self.touch(id);
         self.changes(store).added.push(id);
         self.relate(id);
+        true
     }
 
     /// Takes away what a complete answer does not list, unless there is something to say about it.
-    fn remove_missing(&mut self, store: StoreId, asked: Instant) {
+    pub(super) fn remove_missing(&mut self, store: StoreId, asked: Instant) {
+        for id in self.missing_since(store, asked) {
+            self.forget(id);
+        }
+    }
+
+    /// What no answer to a question of that moment or later has listed.
+    pub(super) fn missing_since(&self, store: StoreId, asked: Instant) -> Vec<ItemId> {
         let is_missing = |item: &super::item::Item<R>| {
             let settled = item.store == store && item.remote_key.is_some() && item.sync.is_none() && !item.awaited;
             settled && item.heard < asked && item.touched < asked
         };
-        let missing: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_missing(item)).map(|(id, _)| id).collect();
-        for id in missing {
-            self.forget(id);
-        }
+        self.items.iter().filter(|(_, item)| is_missing(item)).map(|(id, _)| id).collect()
     }
 
     /// The app asks for an item that is not here.
@@ -318,13 +322,18 @@ impl<R: Row> Engine<R> {
         self.hear(&sent, outcome, answer, blocked);
         match (outcome, answer) {
             (Outcome::Applied, Answer::Response(response)) => {
+                let validator: Option<Validator> = response.version.as_deref().map(Into::into);
+                self.note_validator(sent.store, validator.is_some());
                 if let Body::Json(told) = &response.body {
-                    self.hear_row(id, told, sent.asked);
+                    let learnt = Learnt { row: told.clone(), validator: validator.clone(), asked: sent.asked };
+                    if !self.settle_dispute(id, learnt) {
+                        self.hear_row(id, told, validator, sent.asked);
+                    }
                 }
             }
             (Outcome::Parked(Code::NotFound), _) => {
                 self.origins[sent.origin].forgive(task);
-                self.missing(id, sent.asked, fault(outcome, answer));
+                let _ = self.missing(id, sent.asked, fault(outcome, answer));
             }
             (
                 Outcome::Applied
@@ -334,28 +343,44 @@ impl<R: Row> Engine<R> {
                 | Outcome::Unreachable
                 | Outcome::Intercepted
                 | Outcome::Unauthorized
+                | Outcome::Conflict
+                | Outcome::Preconditions
                 | Outcome::Parked(_),
                 _,
             ) => {
-                // What is only awaited is asked for until it comes; a refresh is the app's matter.
-                let awaited = self.items.get(id).is_some_and(|item| item.awaited);
-                let again = awaited && !matches!(outcome, Outcome::Parked(_));
+                // What is only awaited, and what decides a dispute, is asked for until it comes; a refresh is the app's matter.
+                let wanted = self.items.get(id).is_some_and(|item| item.awaited || item.disputed().is_some());
+                let again = wanted && !matches!(outcome, Outcome::Parked(_));
+                if !again {
+                    self.leave_dispute(id);
+                }
                 self.ask_again(task, &sent, again, self.asked_wait(answer), blocked);
             }
+        }
+        if let Some(item) = self.items.get_mut(id) {
+            // It was looked at, or cannot be.
+            item.stale = false;
+            self.reslot(id);
         }
         self.run();
     }
 
-    /// The server does not have the item.
-    fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) {
-        let Some(item) = self.items.get_mut(id) else { return };
-        if item.touched >= asked {
-            return;
+    /// The server does not have the item. False if that is left to what becomes of its edits.
+    fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) -> bool {
+        let Some(item) = self.items.get_mut(id) else { return true };
+        let disputed = item.disputed().is_some();
+        if item.touched >= asked && !disputed {
+            return false;
         }
         item.awaited = false;
+        if disputed {
+            self.lose_dispute(id, fault);
+            return true;
+        }
         let Some(sync) = &mut item.sync else {
             self.reject_item(id, &fault);
-            return self.forget(id);
+            self.forget(id);
+            return true;
         };
         let updates = sync.pending.as_ref().is_some_and(|edit| edit.action == Action::Update);
         if sync.in_flight.is_none() && updates {
@@ -363,6 +388,22 @@ impl<R: Row> Engine<R> {
             fault.code = Code::GoneRemotely;
             self.park(id, fault);
             self.touch(id);
+            return true;
+        }
+        false
+    }
+
+    /// The server contradicted an edit of an item that it does not have.
+    fn lose_dispute(&mut self, id: ItemId, mut fault: Fault) {
+        let action = self.items.get_mut(id).and_then(Item::in_flight_mut).map(|attempt| attempt.edit.action);
+        match action {
+            Some(Action::Delete) => self.forget(id),
+            Some(Action::Update) => {
+                fault.code = Code::GoneRemotely;
+                self.park(id, fault);
+                self.touch(id);
+            }
+            Some(Action::Create) | None => self.leave_dispute(id),
         }
     }
 }
@@ -374,7 +415,10 @@ impl<R: Row> Item<R> {
         attempt.edit.action == Action::Create
             && match &attempt.state {
                 AttemptState::Storing { .. } => false,
-                AttemptState::Ready | AttemptState::Sending(..) | AttemptState::Waiting(_) => true,
+                AttemptState::Ready
+                | AttemptState::Sending(..)
+                | AttemptState::Waiting(_)
+                | AttemptState::Disputed(..) => true,
                 AttemptState::Parked(fault) => fault.code == Code::Uncertain,
             }
     }

@@ -36,6 +36,7 @@ pub(super) struct Batch {
     storage: StorageId,
     items: Vec<(ItemId, u32)>,
     erased: Vec<Erasure>,
+    cursors: Vec<StoreId>,
 }
 
 /// A record to erase.
@@ -115,6 +116,17 @@ impl<R: Row> Engine<R> {
             }
         }
         self.dirty = waiting;
+        for store in self.stores.ids() {
+            let Access::Open(storage) = self.open_storage(store) else { continue };
+            // A cursor must not be kept before the rows that it covers: it goes with the last of them, or after them.
+            let is_busy = self.batches.values().any(|batch| batch.storage == storage);
+            if self.stores[store].cursor_is_news && !is_busy {
+                self.stores[store].cursor_is_news = false;
+                let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
+                batch.cursors.push(store);
+                list.push(Write::Cursor(store, self.stores[store].cursor.clone()));
+            }
+        }
         for (storage, (batch, list)) in writes {
             let command = self.next_command();
             self.batches.insert(command, batch);
@@ -186,6 +198,9 @@ impl<R: Row> Engine<R> {
             storage.retry_at = (!storage.given_up).then(|| now.after(span));
         }
         self.erased.extend(batch.erased);
+        for store in batch.cursors {
+            self.stores[store].cursor_is_news = true;
+        }
         for (id, _) in &batch.items {
             if self.items.get(*id).is_some() {
                 self.dirty.insert(*id);
@@ -223,6 +238,7 @@ impl<R: Row> Engine<R> {
     pub(super) fn drop_writes(&mut self, store: StoreId) {
         let (dropped, kept) = std::mem::take(&mut self.erased).into_iter().partition(|erasure| erasure.store == store);
         self.erased = kept;
+        self.stores[store].cursor_is_news = false;
         for erasure in Vec::<Erasure>::into_iter(dropped) {
             self.reject_item(erasure.item, &closed());
         }
@@ -249,12 +265,14 @@ impl<R: Row> Engine<R> {
     pub(super) fn is_writing(&self, store: StoreId) -> bool {
         let in_batch = self.batches.values().any(|batch| {
             batch.erased.iter().any(|erasure| erasure.store == store)
+                || batch.cursors.contains(&store)
                 || batch.items.iter().any(|(id, _)| self.items.get(*id).is_some_and(|item| item.store == store))
         });
         let failed = self.storage_failure(store).is_some();
         in_batch
             || !failed
-                && (self.erased.iter().any(|erasure| erasure.store == store)
+                && (self.stores[store].cursor_is_news
+                    || self.erased.iter().any(|erasure| erasure.store == store)
                     || self.dirty.iter().any(|id| self.items.get(*id).is_some_and(|item| item.store == store)))
     }
 }
@@ -267,7 +285,7 @@ enum Access {
 
 impl Batch {
     const fn new(storage: StorageId) -> Self {
-        Self { storage, items: Vec::new(), erased: Vec::new() }
+        Self { storage, items: Vec::new(), erased: Vec::new(), cursors: Vec::new() }
     }
 }
 
@@ -282,6 +300,7 @@ impl<R: Row> Item<R> {
             remote_key: self.remote_key.clone(),
             row: self.row.clone(),
             sync: self.sync.clone(),
+            validator: self.validator.clone(),
         };
         Write::Put(self.store, id, record)
     }

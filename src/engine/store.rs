@@ -2,18 +2,22 @@
 
 use super::{
     Engine,
+    config::OUTAGE_MISSED,
+    conflict::Validators,
     connectivity::{Connection, Origin, Task},
     error::{Code, Fault, StorageFailure},
-    id::{ItemId, Key, StorageId, StoreId, Token},
+    id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
     index::Index,
-    input::{Record, StoreOptions},
+    input::{Policy, Record, StoreOptions},
     item::{AttemptState, Item, Sync},
     lifecycle::{Action, Settled},
-    output::{Command, Made},
+    outbox::{Sent, What},
+    output::{Command, Made, Reading},
     row::{FieldSet, Row},
     sorted::Set,
     storage::Storage,
-    time::Instant,
+    time::{Instant, Millis},
+    walk::Walk,
 };
 
 /// One store.
@@ -30,7 +34,12 @@ pub(super) struct Store {
     /// Whether all that its first rows refer to was here once, as far as it could be had.
     pub(super) whole: bool,
     pub(super) patches: bool,
+    pub(super) probes: bool,
     pub(super) numeric_storage_key: bool,
+    pub(super) policy: Policy,
+    pub(super) asks_uncertain: bool,
+    /// What is known of the server's way to tell states of rows apart.
+    pub(super) validators: Validators,
     pub(super) by_remote: Index,
     pub(super) by_storage: Index,
     /// Items with something to say to the server.
@@ -42,6 +51,18 @@ pub(super) struct Store {
     pub(super) asked: bool,
     /// Whether the collection was ever read here.
     pub(super) fetched: bool,
+    /// Whether it has to be read, and so is until that succeeds.
+    pub(super) behind: bool,
+    /// Where the next usual read of it goes on, if not at the beginning.
+    pub(super) cursor: Option<String>,
+    /// Whether client storage has another cursor, or none.
+    pub(super) cursor_is_news: bool,
+    /// The usual read, while there are pages to come.
+    pub(super) walk: Option<Walk>,
+    /// A read in the way that the app gave with this promise, while there are pages to come.
+    pub(super) aside: Option<(Token, Walk)>,
+    /// The read that is under way.
+    pub(super) reading: Reading,
     pub(super) paused: bool,
     pub(super) last_error: Option<Fault>,
     pub(super) loading: Vec<Token>,
@@ -88,6 +109,7 @@ impl<R: Row> Engine<R> {
             ));
         }
         let origin = options.origin.map(|name| self.origin(name));
+        self.end_hold(origin);
         if let Some(storage) = options.storage {
             self.storages.get_or_insert_with(storage, Storage::default);
         }
@@ -100,7 +122,11 @@ impl<R: Row> Engine<R> {
             related: Vec::new(),
             whole: options.refers.is_empty(),
             patches: options.patches,
+            probes: options.probes,
             numeric_storage_key: options.numeric_storage_key,
+            policy: options.policy,
+            asks_uncertain: options.asks_uncertain,
+            validators: if options.conditional { Validators::Unknown } else { Validators::Unused },
             by_remote: Index::default(),
             by_storage: Index::default(),
             unsynced: Set::new(),
@@ -108,6 +134,12 @@ impl<R: Row> Engine<R> {
             phase: if options.storage.is_some() { Phase::Loading } else { Phase::Open },
             asked: origin.is_none(),
             fetched: false,
+            behind: true,
+            cursor: None,
+            cursor_is_news: false,
+            walk: None,
+            aside: None,
+            reading: Reading::default(),
             paused: false,
             last_error: None,
             loading: Vec::new(),
@@ -140,17 +172,23 @@ impl<R: Row> Engine<R> {
         store: StoreId,
         records: Result<Vec<Record<R>>, StorageFailure>,
         problem: Option<Fault>,
+        cursor: Option<String>,
     ) {
         if self.stores[store].phase != Phase::Loading {
             return;
         }
         self.stores[store].phase = Phase::Open;
         self.store_came = true;
+        let whole = problem.is_none();
         if problem.is_some() {
             self.stores[store].last_error = problem;
         }
         match records {
             Ok(records) => {
+                // Where rows are missing, what was read before has to be read again.
+                let usable = whole && !records.is_empty();
+                self.stores[store].cursor_is_news = cursor.is_some() && !usable;
+                self.stores[store].cursor = cursor.filter(|_| usable);
                 let items: Vec<ItemId> = records.into_iter().filter_map(|record| self.load(store, record)).collect();
                 if !self.stores[store].refers.is_empty() {
                     items.into_iter().for_each(|id| self.relate(id));
@@ -184,6 +222,8 @@ impl<R: Row> Engine<R> {
         let mut item = Item::new(store, record.row, record.storage_key);
         item.remote_key = record.remote_key;
         item.sync = record.sync;
+        item.validator = record.validator;
+        item.stale = item.sync.is_some();
         (item.version, item.committed) = (1, 1);
         item.sync.iter_mut().for_each(|sync| sync.reload());
         item.awaited = item.sync.as_ref().is_some_and(|sync| sync.awaits());
@@ -343,6 +383,7 @@ impl<R: Row> Engine<R> {
         let waiting: Vec<ItemId> = self.stores[store].unsynced.iter().copied().collect();
         for id in waiting {
             self.end_wait(id);
+            self.ask_about(id);
         }
         self.ask_awaited(store);
         self.changes(store);
@@ -357,19 +398,93 @@ impl<R: Row> Engine<R> {
 
     /// What waits is sent; and what was missed meanwhile is read, which is a probe where nothing waits.
     pub(super) fn reachable(&mut self, store: StoreId) {
+        if let Some(origin) = self.stores[store].origin {
+            self.origins[origin].checked(self.now);
+        }
+        self.ask_missed(store);
+        self.hurry();
+    }
+
+    /// The transporter knows better than the last request whether the server can be reached.
+    pub(super) fn lost(&mut self, store: StoreId) {
+        if let Some(place) = self.stores[store].origin {
+            let origin = &mut self.origins[place];
+            if origin.connection() == Connection::Online {
+                origin.missed(false, Some(false), self.now, &mut self.random);
+                self.tell_origin(place);
+            }
+        }
+        self.run();
+    }
+
+    /// A probe has come to an end.
+    pub(super) fn probed(&mut self, command: CommandId, reached: bool) {
+        let Some(sent) = self.requests.remove(&command) else { return };
+        let origin = &mut self.origins[sent.origin];
+        origin.release(sent.probe);
+        if reached {
+            origin.checked(self.now);
+            // A real answer ends the outage, and there is always something that was missed.
+            if !origin.has_work() {
+                self.ask_missed(sent.store);
+            }
+        } else if origin.is_troubled() {
+            origin.missed(sent.probe, Some(false), self.now, &mut self.random);
+        }
+        self.run();
+    }
+
+    /// What the server told meanwhile did not come here.
+    pub(super) fn missed(&mut self, store: StoreId) {
+        self.ask_missed(store);
+        self.run();
+    }
+
+    /// Wants the collection read until that succeeds.
+    fn ask_missed(&mut self, store: StoreId) {
+        self.stores[store].behind = true;
         if self.may_ask(store) {
             self.ask_collection(store);
         }
-        self.hurry();
+    }
+
+    /// An outage is over: what others did meanwhile is not known here, and nobody else would ask for it. Where a cursor makes
+    /// that cheap it is always read; else if the outage was long enough to be noticed.
+    pub(super) fn catch_up(&mut self, answered: &Sent, outage: Option<Millis>) {
+        let Some(since) = outage else { return };
+        for id in self.stores.ids() {
+            let store = &self.stores[id];
+            let ours = store.origin == Some(answered.origin) && store.phase == Phase::Open && store.asked;
+            let is_answer = answered.store == id && matches!(answered.what, What::Collection(_));
+            let worth = store.cursor.is_some() || self.now.since(since) >= OUTAGE_MISSED;
+            if ours && worth && !is_answer {
+                self.ask_missed(id);
+            }
+        }
+    }
+
+    /// Notes where the next read of the collection goes on.
+    pub(super) fn set_cursor(&mut self, store: StoreId, cursor: Option<String>) {
+        let known = &mut self.stores[store];
+        if known.cursor != cursor {
+            known.cursor = cursor;
+            known.cursor_is_news = known.storage.is_some();
+        }
     }
 
     /// There are new credentials: what waited for them goes on. A store that the app paused stays paused.
     pub(super) fn authorized(&mut self, store: StoreId) {
-        let Some(place) = self.stores[store].origin else { return };
+        self.end_hold(self.stores[store].origin);
+        self.run();
+    }
+
+    /// Whoever asks next finds out whether the hold still stands, and then waits for its end. So it ends when a store is opened, and
+    /// when one is closed, which may have been the one that waited.
+    fn end_hold(&mut self, origin: Option<usize>) {
+        let Some(place) = origin else { return };
         if self.origins[place].held.take().is_some() {
             self.tell_origin(place);
         }
-        self.run();
     }
 
     /// Settles what waits for something that cannot come now.
@@ -420,9 +535,10 @@ impl<R: Row> Engine<R> {
             Some((Some(attempt), _)) => match attempt.state {
                 AttemptState::Storing { .. } | AttemptState::Sending(..) => true,
                 AttemptState::Ready => !blocked,
+                AttemptState::Disputed(..) => !blocked && self.is_asking(item),
                 AttemptState::Waiting(_) | AttemptState::Parked(_) => false,
             },
-            Some((None, Some(_))) => !blocked && !item.awaited && item.waits_for.is_none(),
+            Some((None, Some(_))) => !blocked && !item.awaited && item.waits_for.is_none() && item.deciding.is_none(),
             Some((None, None)) | None => false,
         }
     }
@@ -434,7 +550,7 @@ impl<R: Row> Engine<R> {
             self.unask_all(store);
         } else {
             self.release_waits(store);
-            if !self.stores[store].fetched {
+            if self.stores[store].behind || self.stores[store].walk.is_some() {
                 self.ask_collection(store);
             }
         }
@@ -459,6 +575,7 @@ impl<R: Row> Engine<R> {
         let unsynced: Vec<ItemId> = self.stores[store].unsynced.iter().copied().collect();
         for id in unsynced {
             self.reslot(id);
+            self.ask_about(id);
         }
     }
 
@@ -475,6 +592,7 @@ impl<R: Row> Engine<R> {
         self.unask_all(id);
         self.reslot_all(id);
         self.conclude_loading(id);
+        self.end_hold(self.stores[id].origin);
         self.run();
     }
 
@@ -520,7 +638,7 @@ impl<R: Row> Sync<R> {
             AttemptState::Storing { .. } | AttemptState::Sending(..) | AttemptState::Waiting(_) => {
                 attempt.state = AttemptState::Ready;
             }
-            AttemptState::Ready | AttemptState::Parked(_) => {}
+            AttemptState::Ready | AttemptState::Disputed(..) | AttemptState::Parked(_) => {}
         }
         attempt.attempts = attempt.attempts.max(1);
         attempt.strikes = 0;

@@ -3,9 +3,9 @@
 use super::{
     Engine,
     connectivity::Connection,
-    error::Fault,
+    error::{Code, Fault},
     id::{IdempotencyKey, ItemId, Key, StoreId},
-    item::AttemptState,
+    item::{AttemptState, Item},
     lifecycle::Action,
     row::Row,
     store::Phase,
@@ -54,7 +54,7 @@ pub struct PendingEdit {
     pub idempotency_key: IdempotencyKey,
     /// Where it is.
     pub state: EditState,
-    /// Why it is parked.
+    /// Why it is parked; or for whom it waits.
     pub reason: Option<Fault>,
 }
 
@@ -93,7 +93,7 @@ impl<R: Row> Engine<R> {
                     AttemptState::Ready if origin_waits && attempt.attempts > 0 => (EditState::Waiting, None),
                     AttemptState::Ready | AttemptState::Storing { .. } => (EditState::Queued, None),
                     AttemptState::Sending(..) => (EditState::Sending, None),
-                    AttemptState::Waiting(_) => (EditState::Waiting, None),
+                    AttemptState::Waiting(_) | AttemptState::Disputed(..) => (EditState::Waiting, None),
                     AttemptState::Parked(fault) => (EditState::Parked, Some(fault.clone())),
                 };
                 let edit = &attempt.edit;
@@ -102,16 +102,34 @@ impl<R: Row> Engine<R> {
                 edits.push((edit.first, PendingEdit { item, action, attempts, idempotency_key, state, reason }));
             }
             if let Some(edit) = &sync.pending {
-                let waits = self.items.get(item).is_some_and(|item| item.waits_for.is_some());
-                let state = if waits { EditState::Waiting } else { EditState::Queued };
+                let reason = self.items.get(item).and_then(|item| self.why_waiting(item));
+                let state = if reason.is_some() { EditState::Waiting } else { EditState::Queued };
                 let idempotency_key = edit.key;
-                let pending =
-                    PendingEdit { item, action: edit.action, attempts: 0, idempotency_key, state, reason: None };
+                let pending = PendingEdit { item, action: edit.action, attempts: 0, idempotency_key, state, reason };
                 edits.push((edit.first, pending));
             }
         }
         edits.sort_by_key(|(seq, _)| *seq);
         edits.into_iter().map(|(_, edit)| edit).collect()
+    }
+
+    /// For whom the item's edit waits, if it does.
+    fn why_waiting(&self, item: &Item<R>) -> Option<Fault> {
+        let whom = item.waits_for.as_ref()?.first().and_then(|id| self.items.get(*id));
+        let Some(whom) = whom else {
+            let message = "it refers to an item of a store that is not open, or not loaded; open it";
+            return Some(Fault::new(Code::Waiting, message));
+        };
+        let store = &self.stores[whom.store].name;
+        let message = match whom.parked() {
+            Some(fault) => {
+                let why = fault.code.name();
+                ["it refers to an item of \"", store, "\" that is parked (", why, "); retry() or discard() that one"]
+                    .concat()
+            }
+            None => ["it refers to an item of \"", store, "\" that the server has not taken yet"].concat(),
+        };
+        Some(Fault::new(Code::Waiting, message))
     }
 
     /// The item with this key on the server.

@@ -22,7 +22,7 @@ use super::{
     record::{fault_object, pack_all, records_of, stored_of, unpack},
     row::{JsRow, KEY_PLACE, Shape, tell_changed, tell_made},
     transporter::{
-        custom::{Asked, Link, answer, completeness},
+        custom::{Asked, Link, answer, completeness, is_answered, onward},
         http::HttpTransporter,
     },
 };
@@ -30,10 +30,10 @@ use crate::engine::{
     Engine,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Record},
+    input::{Input, Record, Resolution, Rows},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
-    output::{Changes, Command, Made, Output, Reading, Request, Write},
+    output::{Changes, Command, Conflict, Made, Output, Reading, Request, Write},
 };
 
 /// What the shell knows of one store.
@@ -146,7 +146,7 @@ fn with(act: impl FnOnce(&'static Driver)) {
 }
 
 /// A storage was read.
-fn loaded(store: StoreId, shape: Shape, stored: Result<Array, StorageFailure>) {
+fn loaded(store: StoreId, shape: Shape, stored: Result<Array, StorageFailure>, cursor: Option<String>) {
     let (records, problem) = match stored {
         Ok(stored) => {
             let (records, problem) = unpack(shape, &stored);
@@ -154,7 +154,7 @@ fn loaded(store: StoreId, shape: Shape, stored: Result<Array, StorageFailure>) {
         }
         Err(failure) => (Err(failure), None),
     };
-    happened(Input::Loaded { store, records, problem });
+    happened(Input::Loaded { store, records, problem, cursor });
 }
 
 /// A batch was written, or was not.
@@ -334,6 +334,12 @@ impl Driver {
             Command::Send(id, store, request) => self.send(id, store, &request),
             Command::FetchAll(id, store, reading) => self.fetch_all(id, store, reading),
             Command::FetchOne(id, store, item, key) => self.fetch_one(id, store, item, &key),
+            Command::Resolve(id, store, item, conflict) => self.resolve(id, store, item, &conflict),
+            Command::Probe(id, store) => {
+                if let Some((_, link)) = self.linked(store) {
+                    link.probe(id.0, store.0);
+                }
+            }
         }
     }
 
@@ -353,8 +359,13 @@ impl Driver {
         let Some(shell) = self.shell(store) else { return };
         match shell.storage.and_then(|id| self.storage_of(id)) {
             Some(Storage::IndexedDb(_, database)) => spawn_local(async move {
-                let stored = database.load(&shell.name, KEY_PLACE).await;
-                loaded(store, shell.shape, stored);
+                let (stored, mark) = match database.read(&shell.name, KEY_PLACE).await {
+                    Ok((records, mark)) => (Ok(records), mark),
+                    Err(failure) => (Err(failure), None),
+                };
+                let scope = shell.link.map(|link| link.scope()).unwrap_or_default();
+                let cursor = mark.as_deref().and_then(|mark| mark.strip_prefix(&scope)).map(str::to_owned);
+                loaded(store, shell.shape, stored, cursor);
             }),
             Some(Storage::Custom(keeper)) => keeper.load(store.0),
             None => {}
@@ -364,7 +375,7 @@ impl Driver {
     /// A storage of page script gave its records, or an error.
     pub fn records_came(&self, store: StoreId, records: &JsValue, error: &JsValue) {
         let Some(shell) = self.shell(store) else { return };
-        loaded(store, shell.shape, outcome(error).map(|()| stored_of(shell.shape, records)));
+        loaded(store, shell.shape, outcome(error).map(|()| stored_of(shell.shape, records)), None);
     }
 
     /// Issues the whole batch before it returns, so that edits survive a reload in the same task.
@@ -372,36 +383,41 @@ impl Driver {
         let Some(storage) = self.storage_of(storage) else { return };
         let mut batch: Vec<Batch> = Vec::new();
         for write in writes {
-            let (Write::Put(store, item, _) | Write::Erase(store, item, _)) = write;
+            let (Write::Put(store, ..) | Write::Erase(store, ..) | Write::Cursor(store, _)) = write;
             let place = batch.iter().position(|part| part.store == store).unwrap_or_else(|| {
-                batch.push(Batch { store, puts: Vec::new(), erased: Vec::new(), items: Vec::new() });
+                batch.push(Batch { store, puts: Vec::new(), erased: Vec::new(), items: Vec::new(), mark: None });
                 batch.len() - 1
             });
             let Some(part) = batch.get_mut(place) else { continue };
             match write {
-                Write::Put(_, _, record) => {
+                Write::Put(_, item, record) => {
                     part.items.insert(part.puts.len(), item.0);
                     part.puts.push(record);
                 }
-                Write::Erase(_, _, key) => {
+                Write::Erase(_, item, key) => {
                     part.items.push(item.0);
                     part.erased.push(storage_key(&key));
                 }
+                Write::Cursor(_, cursor) => part.mark = Some(cursor),
             }
         }
         let parts = batch.into_iter().filter_map(|part| Some((self.shell(part.store)?, part)));
         match storage {
             Storage::IndexedDb(_, database) => {
-                let parts = parts.map(|(shell, Batch { puts, erased, .. })| StoreWrites {
-                    store: shell.name,
-                    key_name: KEY_PLACE.into(),
-                    puts: pack_all(shell.shape, &puts),
-                    erased,
+                let parts = parts.map(|(shell, Batch { puts, erased, mark, .. })| {
+                    let scope = || shell.link.as_ref().map(Link::scope).unwrap_or_default();
+                    StoreWrites {
+                        key_name: KEY_PLACE.into(),
+                        puts: pack_all(shell.shape, &puts),
+                        erased,
+                        mark: mark.map(|cursor| cursor.map(|cursor| scope() + &cursor)),
+                        store: shell.name,
+                    }
                 });
                 let writing = database.persist(parts.collect());
                 spawn_local(async move { happened(Input::Persisted(id, writing.await)) });
             }
-            // It is one store's own.
+            // It is one store's own, and keeps records only: without a cursor the next page load reads everything.
             Storage::Custom(keeper) => parts.for_each(|(shell, Batch { puts, erased, items, .. })| {
                 let records = records_of(shell.shape, &pack_all(shell.shape, &puts));
                 keeper.write(id.0, &records, &erased.into_iter().collect(), &items);
@@ -420,12 +436,45 @@ impl Driver {
         let here = self.read(|engine| engine.storage_key(request.item).map(storage_key));
         let here = here.ok().flatten().unwrap_or_default();
         let (action, name) = (request.action.name(), request.idempotency_key.text());
-        link.push(id.0, store.0, action, &payload, &there, request.item.0, &here, &name);
+        let version = request.validator.as_deref();
+        link.push(id.0, store.0, action, &payload, &there, request.item.0, &here, &name, version);
+    }
+
+    fn resolve(&self, id: CommandId, store: StoreId, item: ItemId, conflict: &Conflict<JsRow>) {
+        let Some((_, link)) = self.linked(store) else { return };
+        let Conflict { base, local, remote, status } = conflict;
+        link.resolve(id.0, store.0, item.0, &base.js(), &local.js(), &remote.js(), *status);
+    }
+
+    /// The app has decided about a conflict: "local", "remote", its values, or an error.
+    ///
+    /// # Errors
+    /// `E_POISONED`.
+    pub fn resolved(
+        &'static self,
+        id: CommandId,
+        store: StoreId,
+        word: &JsValue,
+        error: &JsValue,
+    ) -> Result<(), Fault> {
+        let Some(shell) = self.shell(store) else { return Ok(()) };
+        let failed = |message: &str| Resolution::Failed(Fault::new(Code::Conflict, message));
+        let resolution = match (error.as_string(), word.as_string().as_deref()) {
+            (Some(message), _) => failed(&message),
+            (None, Some("local")) => Resolution::Local,
+            (None, Some("remote")) => Resolution::Remote,
+            (None, _) => match shell.shape.take(word, false) {
+                Ok(taken) => Resolution::Values(taken.row, taken.fields),
+                Err(fault) => failed(&["`onConflict` gave values that cannot be kept: ", &fault.message].concat()),
+            },
+        };
+        self.handle(Input::Resolved(id, resolution)).map(drop)
     }
 
     fn fetch_all(&self, id: CommandId, store: StoreId, reading: Reading) {
         if let Some((_, link)) = self.linked(store) {
-            link.fetch_all(id.0, store.0, reading.own.map(|token| token.0), reading.initial);
+            let Reading { own, initial, page, cursor } = reading;
+            link.fetch_all(id.0, store.0, own.map(|token| token.0), initial, page, cursor);
         }
     }
 
@@ -444,8 +493,11 @@ impl Driver {
             Asked::One => Input::FetchedOne(id, one()),
             Asked::All => {
                 let (complete, deleted) = completeness(facts);
-                Input::Fetched(id, map_answer(answer(facts), |body| shape.take_all(&body, complete, &deleted)))
+                let (next, cursor) = onward(facts);
+                let read = |body| Some(Rows { next, cursor, ..shape.take_all(&body, complete, &deleted)? });
+                Input::Fetched(id, map_answer(answer(facts), read))
             }
+            Asked::Probe => Input::Probed(id, is_answered(facts)),
         });
     }
 
@@ -463,6 +515,8 @@ struct Batch {
     puts: Vec<Record<JsRow>>,
     erased: Vec<JsValue>,
     items: Vec<u32>,
+    /// The cursor to keep, or none, if that is news.
+    mark: Option<Option<String>>,
 }
 
 /// The same answer with its JSON read; JSON of another form counts as no body.
@@ -471,7 +525,7 @@ fn map_answer<T>(answer: Answer<JsValue>, read: impl FnOnce(JsValue) -> Option<T
         Answer::Unreachable { message } => Answer::Unreachable { message },
         Answer::TimedOut => Answer::TimedOut,
         Answer::Cut => Answer::Cut,
-        Answer::Response(Response { status, body, text, retry_after, location, version, said }) => {
+        Answer::Response(Response { status, body, text, retry_after, location, version, problem, said }) => {
             let body = match body {
                 Body::Json(json) => read(json).map_or(Body::Empty, Body::Json),
                 Body::Empty => Body::Empty,
@@ -479,7 +533,7 @@ fn map_answer<T>(answer: Answer<JsValue>, read: impl FnOnce(JsValue) -> Option<T
                 Body::Foreign => Body::Foreign,
                 Body::TooLarge => Body::TooLarge,
             };
-            Answer::Response(Response { status, body, text, retry_after, location, version, said })
+            Answer::Response(Response { status, body, text, retry_after, location, version, problem, said })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What client storage holds for one item: a copy of its row, with what is to be said to the server in it (`_sync`).
 //!
-//! `_sync` is absent when the item is settled, and `[first, last, key]` for an item that is simply new. Owns the names in it,
+//! `_sync` is absent when the item is settled and the server does not tell states of rows apart; `{version}` when it does;
+//! `[first, last, key]` for an item that is simply new. Owns the names in it,
 //! which are a stored format: they may be added to, never given another meaning.
 
 use js_sys::{Array, Reflect};
@@ -14,6 +15,7 @@ use crate::engine::{
     input::Record,
     lifecycle::{Action, Settled},
     row::FieldSet,
+    time::Instant,
 };
 
 #[wasm_bindgen(module = "/src/web/row.js")]
@@ -32,7 +34,15 @@ extern "C" {
         d: u32,
     ) -> JsValue;
     #[wasm_bindgen(js_name = packAttempt)]
-    fn pack_attempt(shape: &JsValue, edit: &JsValue, attempts: u32, frozen: Option<u32>, parked: &JsValue) -> JsValue;
+    fn pack_attempt(
+        shape: &JsValue,
+        edit: &JsValue,
+        attempts: u32,
+        frozen: Option<u32>,
+        version: Option<&str>,
+        name: &str,
+        fault: &JsValue,
+    ) -> JsValue;
     #[wasm_bindgen(js_name = packSync)]
     #[allow(clippy::too_many_arguments)]
     fn pack_sync(
@@ -53,7 +63,7 @@ extern "C" {
     #[wasm_bindgen(js_name = storedOf)]
     fn stored_of_js(shape: &JsValue, records: &JsValue) -> Array;
     #[wasm_bindgen(js_name = setSync)]
-    fn set_sync(records: &Array, at: u32, sync: &JsValue);
+    fn set_sync(records: &Array, at: u32, sync: &JsValue, version: Option<&str>);
     #[wasm_bindgen(catch, js_name = unpackAll)]
     fn unpack_all(shape: &JsValue, records: &Array) -> Result<Unpacked, JsValue>;
     #[wasm_bindgen(js_name = fieldWords)]
@@ -88,7 +98,12 @@ pub fn pack_all(shape: Shape, records: &[Record<JsRow>]) -> Array {
         texts.push_str(record.storage_key.text());
         let numeric = f64::from(u8::from(record.storage_key.numeric));
         match record.sync.as_deref() {
-            None => numbers.push(numeric),
+            None => {
+                numbers.push(numeric);
+                if record.validator.is_some() {
+                    others.push((at, None, &record.validator));
+                }
+            }
             Some(Sync { settled: Settled::New, in_flight: None, pending: Some(edit), base: None, .. })
                 if edit.action == Action::Create =>
             {
@@ -98,13 +113,14 @@ pub fn pack_all(shape: Shape, records: &[Record<JsRow>]) -> Array {
             }
             Some(sync) => {
                 numbers.push(numeric);
-                others.push((at, sync));
+                others.push((at, Some(sync), &record.validator));
             }
         }
     }
     let packed = pack_all_js(shape.js(), &rows, &texts, &numbers);
-    for (at, sync) in others {
-        set_sync(&packed, u32::try_from(at).unwrap_or(u32::MAX), &sync_object(shape, sync));
+    for (at, sync, validator) in others {
+        let sync = sync.map_or(JsValue::UNDEFINED, |sync| sync_object(shape, sync));
+        set_sync(&packed, u32::try_from(at).unwrap_or(u32::MAX), &sync, validator.as_deref());
     }
     packed
 }
@@ -130,7 +146,9 @@ const fn place(seq: Seq) -> f64 {
 fn sync_object(shape: Shape, sync: &Sync<JsRow>) -> JsValue {
     let in_flight = sync.in_flight.as_ref().map_or(JsValue::UNDEFINED, |attempt| {
         let frozen = attempt.frozen.as_ref().map(JsRow::number);
-        pack_attempt(shape.js(), &edit(shape, &attempt.edit), attempt.attempts, frozen, &parked(&attempt.state))
+        let (name, fault) = refusal(&attempt.state);
+        let edit = edit(shape, &attempt.edit);
+        pack_attempt(shape.js(), &edit, attempt.attempts, frozen, attempt.validator.as_deref(), name, &fault)
     });
     let pending = sync.pending.as_ref().map_or(JsValue::UNDEFINED, |pending| edit(shape, pending));
     let base = sync.base.as_ref().map(JsRow::number);
@@ -148,11 +166,13 @@ fn edit(shape: Shape, edit: &Edit) -> JsValue {
     pack_edit(shape.js(), edit.action.name(), first, last, &edit.key.text(), a, b, c, d)
 }
 
-fn parked(state: &AttemptState) -> JsValue {
+/// What was said against an attempt, and the name under which it is stored.
+fn refusal(state: &AttemptState) -> (&'static str, JsValue) {
     match state {
-        AttemptState::Parked(fault) => fault_object(fault),
+        AttemptState::Parked(fault) => ("parked", fault_object(fault)),
+        AttemptState::Disputed(fault, _) => ("disputed", fault_object(fault)),
         AttemptState::Storing { .. } | AttemptState::Ready | AttemptState::Sending(..) | AttemptState::Waiting(_) => {
-            JsValue::UNDEFINED
+            ("", JsValue::UNDEFINED)
         }
     }
 }
@@ -183,7 +203,9 @@ pub fn unpack(shape: Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Faul
     let mut list: Vec<Option<Record<JsRow>>> = shape
         .rows(unpacked.first(), unpacked.count())
         .zip(storage_keys.into_iter().zip(remote_keys))
-        .map(|(row, (storage_key, remote_key))| Some(Record { storage_key: storage_key?, remote_key, row, sync: None }))
+        .map(|(row, (storage_key, remote_key))| {
+            Some(Record { storage_key: storage_key?, remote_key, row, sync: None, validator: None })
+        })
         .collect();
     let syncs = unpacked.syncs().to_vec();
     for pair in syncs.chunks_exact(2) {
@@ -191,6 +213,13 @@ pub fn unpack(shape: Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Faul
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
         let slot = at.as_f64().and_then(|at| list.get_mut(at as usize));
         let Some(slot) = slot else { continue };
+        let validator = text(sync, "version").map(Into::into);
+        if let Some(record) = slot.as_mut().filter(|_| validator.is_some()) {
+            record.validator = validator;
+            if get(sync, "settled").is_none() {
+                continue;
+            }
+        }
         match read_sync(shape, sync) {
             Some(sync) => slot.iter_mut().for_each(|record| record.sync = Some(Box::new(sync.clone()))),
             None => *slot = None,
@@ -281,12 +310,14 @@ fn read_fault(stored: &JsValue) -> Option<Fault> {
 }
 
 fn read_attempt(shape: Shape, stored: &JsValue) -> Option<Attempt<JsRow>> {
-    let state = match get(stored, "parked") {
-        Some(parked) => AttemptState::Parked(read_fault(&parked)?),
-        None => AttemptState::Ready,
+    let state = match (get(stored, "parked"), get(stored, "disputed")) {
+        (Some(parked), _) => AttemptState::Parked(read_fault(&parked)?),
+        (None, Some(disputed)) => AttemptState::Disputed(read_fault(&disputed)?, Instant(0)),
+        (None, None) => AttemptState::Ready,
     };
     let attempts = u32::try_from(number(stored, "attempts")?).ok()?;
     let frozen = get(stored, "frozen").map(|frozen| shape.row(unpack_row(shape.js(), &frozen)));
     let edit = read_edit(shape, stored)?;
-    Some(Attempt { edit, attempts, frozen, state, strikes: 0, lost: false })
+    let validator = text(stored, "version").map(Into::into);
+    Some(Attempt { edit, attempts, frozen, validator, state, strikes: 0, lost: false })
 }

@@ -660,10 +660,11 @@ export function packEdit(shape, action, first, last, key, a, b, c, d) {
   return edit;
 }
 
-export function packAttempt(shape, edit, attempts, frozen, parked) {
+export function packAttempt(shape, edit, attempts, frozen, version, name, fault) {
   const attempt = { ...edit, attempts };
   if (frozen !== undefined) attempt.frozen = fieldsOf(shape, held[frozen]);
-  if (parked) attempt.parked = parked;
+  if (version !== undefined) attempt.version = version;
+  if (fault) attempt[name] = fault;
   return attempt;
 }
 
@@ -700,8 +701,8 @@ export function packAll(shape, rows, texts, numbers) {
 const NUMERIC = 1;
 const NEW = 2;
 
-export const setSync = (rows, at, sync) => {
-  rows[at][SYNC] = sync;
+export const setSync = (rows, at, sync, version) => {
+  rows[at][SYNC] = version === undefined ? sync : { ...sync, version };
 };
 
 /** Stored rows as records: the values by the names of their columns, the keys, and what is to be said to the server, if

@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 use crate::engine::{
     error::{Code, Fault},
     id::{ItemId, Key, StoreId},
-    input::Rows,
+    input::{Cursor, Next, Rows},
     output::Changes,
     row::{FieldSet, Reference, RemoteRow, Row},
     schema::Schema,
@@ -209,7 +209,7 @@ impl Shape {
         let rows = self.rows(taken.first(), taken.count()).zip(many_keys(&keys)).enumerate();
         let told = rows.map(|(at, (row, key))| RemoteRow { row, present: words(&present, at * 4), key });
         let deleted = deleted.iter().filter_map(|key| key_of(&take_key_js(&key))).collect();
-        Some(Rows { rows: told.collect(), complete, deleted, problem })
+        Some(Rows { rows: told.collect(), complete, deleted, problem, next: Next::None, cursor: Cursor::Kept })
     }
 
     /// Handles to as many arrays, whose numbers follow each other.

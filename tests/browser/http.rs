@@ -36,7 +36,7 @@ struct WireRequest {
 
 /// Prepares it and sends it, with no middleware in between.
 async fn send(http: &HttpTransporter, wire: WireRequest) -> Answer<JsValue> {
-    let prepared = http.prepare(wire.action, wire.id.as_deref(), &wire.body, wire.idempotency_key.as_deref());
+    let prepared = http.prepare(wire.action, wire.id.as_deref(), &wire.body, wire.idempotency_key.as_deref(), None);
     let prepared = prepared.expect("prepared");
     let facts = JsFuture::from(http.exchange(&prepared, wire.action)).await.expect("settled");
     answer(facts.unchecked_ref())
@@ -237,7 +237,7 @@ fn what_cannot_be_addressed_is_not_prepared() {
     for (id, why) in
         [(Some(".."), "cannot be put into a path"), (Some(""), "cannot be put into a path"), (None, "no key")]
     {
-        let reason = http.prepare(WireAction::Update, id, &JsValue::UNDEFINED, None).expect_err("refused");
+        let reason = http.prepare(WireAction::Update, id, &JsValue::UNDEFINED, None, None).expect_err("refused");
         assert!(reason.contains(why), "{id:?}: {reason}");
     }
 }

@@ -35,7 +35,7 @@ fn made(count: u32, mark: &str) -> Array {
 }
 
 fn writes(puts: Array) -> StoreWrites {
-    StoreWrites { store: STORE.into(), key_name: "_id".into(), puts, erased: Vec::new() }
+    StoreWrites { store: STORE.into(), key_name: "_id".into(), puts, erased: Vec::new(), mark: None }
 }
 
 fn erasure(ids: &[&str]) -> StoreWrites {

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "a test has no outside")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
+mod conflicts;
 mod lifecycle;
 mod outcomes;
 mod page;

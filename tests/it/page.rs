@@ -7,9 +7,9 @@ use concordia::engine::{
     Engine, PendingEdit, Status,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Record, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
-    output::{Command, Made, Output, Reading, Request, Write},
+    output::{Command, Conflict, Made, Output, Reading, Request, Write},
     row::{FieldSet, Reference, RemoteRow, Row},
     time::Millis,
 };
@@ -22,6 +22,7 @@ pub enum Asked {
     Write(Request<MapRow>),
     All,
     One(Key),
+    Probe,
 }
 
 /// A request under way.
@@ -45,11 +46,15 @@ pub struct Page {
     pub requests: usize,
     pub batches: VecDeque<(CommandId, Vec<Write<MapRow>>)>,
     pub disk: Disk,
+    /// The cursor of each store, as the disk has it.
+    pub cursors: BTreeMap<u16, String>,
     /// Whether batches wait for `commit`.
     pub slow_disk: bool,
     pub wake_at: Option<Millis>,
     /// How the collection was asked for, each time.
     pub readings: Vec<Reading>,
+    /// What the app is asked about, oldest first.
+    pub conflicts: VecDeque<(CommandId, ItemId, Conflict<MapRow>)>,
     /// Everything that the engine has said.
     pub said: Vec<String>,
     /// Those of the first store.
@@ -67,6 +72,10 @@ pub fn options() -> StoreOptions {
         refers: FieldSet::NONE,
         patches: true,
         numeric_storage_key: false,
+        conditional: false,
+        policy: Policy::Local,
+        asks_uncertain: false,
+        probes: false,
     }
 }
 
@@ -81,10 +90,10 @@ impl Page {
 
     /// A page whose first read is under way.
     pub fn start(options: StoreOptions) -> Self {
-        Self::start_on(options, Disk::new(), Millis(1_700_000_000_000))
+        Self::start_on(options, Disk::new(), BTreeMap::new(), Millis(1_700_000_000_000))
     }
 
-    fn start_on(options: StoreOptions, disk: Disk, now: Millis) -> Self {
+    fn start_on(options: StoreOptions, disk: Disk, cursors: BTreeMap<u16, String>, now: Millis) -> Self {
         OPENED.set(0);
         // Two pages never roll the same dice.
         let mut seed = [7; 32];
@@ -97,9 +106,11 @@ impl Page {
             requests: 0,
             batches: VecDeque::new(),
             disk,
+            cursors,
             slow_disk: false,
             wake_at: None,
             readings: Vec::new(),
+            conflicts: VecDeque::new(),
             said: Vec::new(),
             options: options.clone(),
             settled: BTreeMap::new(),
@@ -121,7 +132,7 @@ impl Page {
 
     /// The page is killed, and another one opens over the same disk. Nothing is answered yet.
     pub fn restart(self) -> Self {
-        Self::start_on(self.options, self.disk, self.now.after(Millis(1_000)))
+        Self::start_on(self.options, self.disk, self.cursors, self.now.after(Millis(1_000)))
     }
 }
 
@@ -251,7 +262,7 @@ impl Page {
     pub fn writes(&self) -> Vec<Request<MapRow>> {
         let write = |leaving: &Leaving| match &leaving.what {
             Asked::Write(request) => Some(request.clone()),
-            Asked::All | Asked::One(_) => None,
+            Asked::All | Asked::One(_) | Asked::Probe => None,
         };
         self.network.iter().filter_map(write).collect()
     }
@@ -292,6 +303,11 @@ impl Page {
                     (command, store, Asked::All)
                 }
                 Command::FetchOne(command, store, _, key) => (command, store, Asked::One(key)),
+                Command::Resolve(command, _, item, conflict) => {
+                    self.conflicts.push_back((command, item, conflict));
+                    continue;
+                }
+                Command::Probe(command, store) => (command, store, Asked::Probe),
             };
             self.requests += 1;
             self.network.push(Leaving { command, store, what });
@@ -299,7 +315,8 @@ impl Page {
         for store in loads {
             let records = self.disk.iter().filter(|((of, _), _)| *of == store.0).map(|(_, record)| deep_record(record));
             let records = Ok(records.collect());
-            self.does(Input::Loaded { store, records, problem: None });
+            let cursor = self.cursors.get(&store.0).cloned();
+            self.does(Input::Loaded { store, records, problem: None, cursor });
         }
         if !self.slow_disk {
             self.commit();
@@ -316,6 +333,12 @@ impl Page {
                     }
                     Write::Erase(store, _, key) => {
                         self.disk.remove(&(store.0, key));
+                    }
+                    Write::Cursor(store, Some(cursor)) => {
+                        self.cursors.insert(store.0, cursor);
+                    }
+                    Write::Cursor(store, None) => {
+                        self.cursors.remove(&store.0);
                     }
                 }
             }
@@ -357,13 +380,17 @@ impl Page {
             Asked::Write(_) => self.does(Input::Answered(leaving.command, failure.answer())),
             Asked::All => self.does(Input::Fetched(leaving.command, failure.answer())),
             Asked::One(_) => self.does(Input::FetchedOne(leaving.command, failure.answer())),
+            Asked::Probe => self.does(Input::Probed(leaving.command, false)),
         };
     }
 
     /// The read of the collection is answered with everything there is.
     pub fn answer_all(&mut self, rows: &[(&str, &[(usize, i64)])]) {
         let rows = rows.iter().map(|(key, values)| remote(key, values)).collect();
-        self.answer_read(json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None }));
+        self.answer_read(json(
+            200,
+            Rows { rows, complete: true, deleted: Vec::new(), problem: None, next: Next::None, cursor: Cursor::Kept },
+        ));
     }
 
     pub fn answer_read(&mut self, answer: Answer<Rows<MapRow>>) {
@@ -395,6 +422,12 @@ impl Page {
         let references: Vec<Reference> = references.filter(|reference| reference.key.is_some()).collect();
         let told = remote(key, &values);
         self.answer(item, json(200, RemoteRow { row: told.row.with_references(&references), ..told }));
+    }
+
+    /// The app decides about the oldest conflict.
+    pub fn resolve(&mut self, resolution: Resolution<MapRow>) {
+        let (command, ..) = self.conflicts.pop_front().unwrap_or_else(|| panic!("nothing is asked"));
+        self.does(Input::Resolved(command, resolution));
     }
 
     /// An item that both sides hold.
@@ -441,6 +474,7 @@ pub fn body<B>(status: u16, body: Body<B>) -> Answer<B> {
         retry_after: None,
         location: None,
         version: None,
+        problem: None,
         said: None,
     })
 }
@@ -453,6 +487,14 @@ pub fn empty<B>(status: u16) -> Answer<B> {
     body(status, Body::Empty)
 }
 
+/// The same answer, which says which state of the row it shows.
+pub fn versioned<B>(version: &str, answer: Answer<B>) -> Answer<B> {
+    match answer {
+        Answer::Response(response) => Answer::Response(Response { version: Some(version.into()), ..response }),
+        Answer::Unreachable { .. } | Answer::TimedOut | Answer::Cut => answer,
+    }
+}
+
 /// A row as a server gives it.
 pub fn remote(key: &str, values: &[(usize, i64)]) -> RemoteRow<MapRow> {
     let key = Key::new(key, false);
@@ -463,6 +505,7 @@ fn deep(write: &Write<MapRow>) -> Write<MapRow> {
     match write {
         Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
         Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
+        Write::Cursor(store, cursor) => Write::Cursor(*store, cursor.clone()),
     }
 }
 

@@ -4,7 +4,7 @@ use concordia::engine::{
     Connection,
     error::Code,
     id::Key,
-    input::{Input, Rows},
+    input::{Cursor, Input, Next, Rows},
     outcome::Answer,
     output::Reading,
 };
@@ -18,6 +18,8 @@ fn told(keys: &[(&str, i64)], deleted: &[&str]) -> Rows<MapRow> {
         complete: false,
         deleted: deleted.iter().map(|key| Key::new(key, false)).collect(),
         problem: None,
+        next: Next::None,
+        cursor: Cursor::Kept,
     }
 }
 
@@ -29,12 +31,12 @@ fn only_the_first_read_of_an_empty_store_is_an_initial_one() {
     page.answer_all(&[("a", &[(0, 1)])]);
     let mut page = page.restart();
     page.answer_all(&[("a", &[(0, 1)])]);
-    let usual = Reading { own: None, initial: false };
-    assert_eq!(page.readings, [usual], "after a restart there are rows");
+    let usual = Reading::default();
+    assert_eq!(page.readings, [usual.clone()], "after a restart there are rows");
     let mut fresh = Page::start(options());
     fresh.answer_all(&[]);
     fresh.fetch();
-    assert_eq!(fresh.readings, [Reading { initial: true, ..usual }, usual]);
+    assert_eq!(fresh.readings, [Reading { initial: true, ..usual.clone() }, usual]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use concordia::engine::{
     EditState,
     id::{ItemId, Key, StoreId},
-    input::{Input, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Rows, Source, StoreOptions},
     lifecycle::Action,
     output::{Made, Request},
     row::{FieldSet, Reference, RemoteRow, Row},
@@ -122,7 +122,10 @@ fn row_with(key: &str, references: &[Reference]) -> RemoteRow<MapRow> {
 }
 
 fn answer_rows(page: &mut Page, store: StoreId, rows: Vec<RemoteRow<MapRow>>) {
-    with(page, store).answer_read(json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None }));
+    with(page, store).answer_read(json(
+        200,
+        Rows { rows, complete: true, deleted: Vec::new(), problem: None, next: Next::None, cursor: Cursor::Kept },
+    ));
 }
 
 /// The item that the first item of `store` refers to.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use concordia::engine::{
     EditState,
     id::{IdempotencyKey, ItemId, Key, StoreId},
-    input::{Input, Rows, Source},
+    input::{Cursor, Input, Next, Rows, Source},
     lifecycle::Action,
     output::Request,
     row::{FieldSet, RemoteRow, Row},
@@ -138,9 +138,20 @@ impl Server {
                 let rows = keys.filter_map(|(_, key)| self.row(leaving.store, key)).collect();
                 page.does(Input::Fetched(
                     command,
-                    json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None }),
+                    json(
+                        200,
+                        Rows {
+                            rows,
+                            complete: true,
+                            deleted: Vec::new(),
+                            problem: None,
+                            next: Next::None,
+                            cursor: Cursor::Kept,
+                        },
+                    ),
                 ));
             }
+            Asked::Probe => unreachable!("no transporter of these stores has a way of its own"),
             Asked::One(key) => {
                 let told = self.row(leaving.store, key.text());
                 page.does(Input::FetchedOne(command, told.map_or_else(|| empty(404), |told| json(200, told))));

@@ -3,8 +3,8 @@
 use concordia::engine::{
     Connection, Engine,
     error::{Code, StorageFailure},
-    id::ItemId,
-    input::{Input, Rows, Source, StoreOptions},
+    id::{ItemId, Token},
+    input::{Cursor, Input, Next, Rows, Source, StoreOptions},
     lifecycle::Action,
     output::{Command, Made, Output},
     row::FieldSet,
@@ -92,7 +92,7 @@ fn a_storage_that_could_not_be_read_is_not_waited_for_though_it_takes_what_is_wr
     let written = does(Input::TurnEnded).commands;
     let Some(Command::Persist(batch, ..)) = written.first() else { panic!("{written:?}") };
     let failure = StorageFailure::Aborted("it gave no records".into());
-    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None })));
+    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None, cursor: None })));
     does(Input::Persisted(*batch, Ok(())));
     does(create(2));
     assert!(sends(&does(Input::TurnEnded)));
@@ -333,6 +333,20 @@ fn new_credentials_end_the_hold_but_not_a_pause_of_the_app() {
     assert_eq!(page.writes().len(), 1, "nothing leaves twice");
 }
 
+#[test]
+fn a_store_that_is_opened_or_closed_has_the_server_asked_anew_for_those_that_are_held() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, empty(401));
+    assert_eq!(page.status().connection, Connection::Held);
+    let other = page.open_store(StoreOptions { name: "others".into(), ..options() });
+    assert_eq!(page.writes().len(), 1, "opened");
+    page.answer(item, empty(401));
+    assert_eq!((page.status().connection, page.writes().len()), (Connection::Held, 0));
+    page.does(Input::Close(other, Token(u32::MAX)));
+    assert_eq!(page.writes().len(), 1, "closed");
+}
+
 // Isolation.
 
 #[test]
@@ -450,7 +464,17 @@ fn an_empty_answer_removes_only_settled_items_and_only_if_it_is_complete() {
     page.update(edited, &[(0, 2)]);
     let created = page.create(&[(0, 3)]);
     page.fetch();
-    page.answer_read(json(200, Rows { rows: Vec::new(), complete: false, deleted: Vec::new(), problem: None }));
+    page.answer_read(json(
+        200,
+        Rows {
+            rows: Vec::new(),
+            complete: false,
+            deleted: Vec::new(),
+            problem: None,
+            next: Next::None,
+            cursor: Cursor::Kept,
+        },
+    ));
     assert_eq!(page.items(), [settled, edited, created]);
     page.fetch();
     page.answer_all(&[]);
@@ -474,13 +498,13 @@ fn a_twin_whose_row_looked_different_is_absorbed_with_its_edits() {
     let item = page.create(&[(0, 1)]);
     page.update(item, &[(1, 5)]);
     page.fetch();
-    // The server writes a field of its own.
-    page.answer_all(&[("a", &[(0, 1), (3, 9)])]);
+    // The server makes something else of a field, and writes one of its own.
+    page.answer_all(&[("a", &[(0, 4), (3, 9)])]);
     let twin = page.items()[1];
     page.update(twin, &[(2, 6)]);
     let on_its_way = page.writes().into_iter().find(|request| request.item == twin);
     let synced = page.once_synced(twin);
-    page.answer(item, json(201, remote("a", &[(0, 1), (3, 9)])));
+    page.answer(item, json(201, remote("a", &[(0, 4), (3, 9)])));
     assert_eq!(page.items(), [item]);
     assert_eq!([1, 2, 3].map(|field| page.value(item, field)), [Some(5), Some(6), Some(9)]);
     assert_eq!(page.outcome(synced), None, "its promises wait on");
@@ -492,7 +516,7 @@ fn a_twin_whose_row_looked_different_is_absorbed_with_its_edits() {
         page.network.iter().find(|leaving| matches!(leaving.what, Asked::Write(_))).map(|leaving| leaving.command);
     let Some(command) = leaving else { panic!("nothing is on its way") };
     page.network.clear();
-    page.does(Input::Answered(command, json(200, remote("a", &[(0, 1), (2, 6), (3, 9)]))));
+    page.does(Input::Answered(command, json(200, remote("a", &[(0, 4), (2, 6), (3, 9)]))));
     assert_eq!(page.outcome(synced), Some(Ok(())));
     assert_eq!(page.write().row.get(1), Some(5), "then what was edited on the created one");
 }
@@ -507,6 +531,8 @@ fn a_create_that_met_its_own_row_is_deleted_there_when_the_app_removes_it() {
     }
     page.answer(item, empty(409));
     page.remove(item);
+    // It may have been changed there since.
+    page.answer_one(json(200, remote("mine", &[(0, 5)])));
     let delete = page.write();
     assert_eq!((delete.action, delete.key.map(|key| key.text().to_owned())), (Action::Delete, Some("mine".into())));
 }

@@ -41,10 +41,16 @@ extern "C" {
     type Job;
     #[wasm_bindgen(method)]
     fn add(this: &Job, store: &str, key_name: &str, puts: &Array, erased: &[JsValue]);
+    #[wasm_bindgen(method, js_name = setMark)]
+    fn set_mark(this: &Job, store: &str, mark: Option<String>);
+    #[wasm_bindgen(method, getter)]
+    fn mark(this: &Job) -> Option<String>;
     #[wasm_bindgen(method, getter, js_name = isEmpty)]
     fn is_empty(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
     fn writes(this: &Job) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn meta(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
     fn blocks(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
@@ -79,6 +85,8 @@ pub struct StoreWrites {
     pub puts: Array,
     /// The storage keys of records to erase; none of them is among `puts`.
     pub erased: Vec<JsValue>,
+    /// Text to keep beside the records of the store in the place of what is kept there, or to forget that.
+    pub mark: Option<Option<String>>,
 }
 
 /// A result to come. One type for all, since each type of future makes another copy of what drives it.
@@ -128,8 +136,18 @@ impl IndexedDb {
     /// # Errors
     /// When the database cannot be opened or read.
     pub fn load(self: &Rc<Self>, store: &str, key_name: &str) -> Pending<Array> {
-        let loading = self.start(self.shelves.load(store, key_name));
-        Box::pin(async move { loading.await.map(JsCast::unchecked_into) })
+        let reading = self.read(store, key_name);
+        Box::pin(async move { reading.await.map(|(records, _)| records) })
+    }
+
+    /// As `load`, and the text that is kept beside the records.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn read(self: &Rc<Self>, store: &str, key_name: &str) -> Pending<(Array, Option<String>)> {
+        let job = self.shelves.load(store, key_name);
+        let loading = self.start(job.clone());
+        Box::pin(async move { loading.await.map(|records| (records.unchecked_into(), job.mark())) })
     }
 
     /// Writes a batch in one transaction over all its stores. The future is `Ok` only after the commit, and need not be
@@ -143,8 +161,11 @@ impl IndexedDb {
     /// When the batch was not written: nothing of it was.
     pub fn persist(self: &Rc<Self>, batch: Vec<StoreWrites>) -> Pending<()> {
         let job = self.shelves.write();
-        for StoreWrites { store, key_name, puts, erased } in &batch {
-            job.add(store, key_name, puts, erased);
+        for StoreWrites { store, key_name, puts, erased, mark } in batch {
+            job.add(&store, &key_name, &puts, &erased);
+            if let Some(mark) = mark {
+                job.set_mark(&store, mark);
+            }
         }
         let writing = (!job.is_empty()).then(|| self.start(job));
         Box::pin(async move {

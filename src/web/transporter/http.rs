@@ -28,7 +28,14 @@ extern "C" {
     /// Whether a media type is JSON.
     #[wasm_bindgen(js_name = isJson)]
     pub fn is_json(media_type: &str) -> bool;
-    fn prepare(options: &Options, action: u32, id: Option<&str>, body: &JsValue, key: Option<&str>) -> JsValue;
+    fn prepare(
+        options: &Options,
+        action: u32,
+        id: Option<&str>,
+        body: &JsValue,
+        key: Option<&str>,
+        version: Option<&str>,
+    ) -> JsValue;
     #[wasm_bindgen(catch)]
     fn compose(options: &Options, request: &JsValue) -> Result<JsValue, JsValue>;
     fn exchange(request: &web_sys::Request, options: &Options, reading: bool, all: bool) -> Promise;
@@ -98,7 +105,7 @@ impl HttpTransporter {
     }
 
     /// What a request says: `{method, url, headers, body}`. `id`: the server's key, needed for all but `Create` and `FetchAll`;
-    /// `body`: a plain value that is sent as JSON, or `undefined`.
+    /// `body`: a plain value that is sent as JSON, or `undefined`; `version`: which state of the row is meant.
     ///
     /// # Errors
     /// Why it cannot be written: an id that is not safe, or none.
@@ -108,8 +115,9 @@ impl HttpTransporter {
         id: Option<&str>,
         body: &JsValue,
         key: Option<&str>,
+        version: Option<&str>,
     ) -> Result<JsValue, String> {
-        let prepared = prepare(&self.0, action as u32, id, body, key);
+        let prepared = prepare(&self.0, action as u32, id, body, key, version);
         prepared.as_string().map_or(Ok(prepared), Err)
     }
 

@@ -15,6 +15,7 @@ use crate::row::{MapRow, deep_record};
 #[derive(Default)]
 pub struct Disk {
     records: BTreeMap<(u16, Key), Record<MapRow>>,
+    cursors: BTreeMap<u16, String>,
     issued: VecDeque<(CommandId, Vec<Write<MapRow>>)>,
     /// Committed or not, but not told yet.
     done: VecDeque<(CommandId, Result<(), StorageFailure>)>,
@@ -27,6 +28,7 @@ impl Disk {
         let copy = |write: &Write<MapRow>| match write {
             Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
             Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
+            Write::Cursor(store, cursor) => Write::Cursor(*store, cursor.clone()),
         };
         self.issued.push_back((command, writes.iter().map(copy).collect()));
     }
@@ -84,6 +86,12 @@ impl Disk {
                 Write::Erase(store, _, key) => {
                     self.records.remove(&(store.0, key));
                 }
+                Write::Cursor(store, Some(cursor)) => {
+                    self.cursors.insert(store.0, cursor);
+                }
+                Write::Cursor(store, None) => {
+                    self.cursors.remove(&store.0);
+                }
             }
         }
     }
@@ -95,6 +103,11 @@ impl Disk {
     /// Everything of a store, as copies.
     pub fn load(&self, store: StoreId) -> Vec<Record<MapRow>> {
         self.of(store).map(deep_record).collect()
+    }
+
+    /// Where the next read of a store goes on.
+    pub fn cursor(&self, store: StoreId) -> Option<String> {
+        self.cursors.get(&store.0).cloned()
     }
 
     pub fn of(&self, store: StoreId) -> impl Iterator<Item = &Record<MapRow>> {

@@ -17,7 +17,11 @@ pub enum Class {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     Write(Order),
-    All,
+    /// The rows from a page on, and those alone that were written since then.
+    All {
+        page: Option<usize>,
+        since: Option<u64>,
+    },
     One(Key),
 }
 
@@ -49,6 +53,8 @@ pub struct ServerRow {
     pub is_alive: bool,
     /// For each field its values, each with the moment at which it was written.
     pub history: [Vec<(u64, Option<i64>)>; FIELDS],
+    /// When it was last written, or deleted.
+    pub changed: u64,
     /// Whether somebody but the client under test, or the server itself, wrote into it.
     pub is_altered: bool,
 }
@@ -61,6 +67,14 @@ pub struct Effect {
     pub before: Fields,
     /// Whether the row was there.
     pub was_alive: bool,
+}
+
+/// Some rows of a store.
+pub struct Page<'a> {
+    pub alive: Vec<&'a ServerRow>,
+    pub dead: Vec<&'a ServerRow>,
+    pub next: Option<usize>,
+    pub until: u64,
 }
 
 pub struct Server {
@@ -122,7 +136,7 @@ impl Server {
         };
         let effect = Effect { row: place, before: self.largest_own(place), was_alive };
         if order.action == Action::Delete {
-            self.rows[place].is_alive = false;
+            self.kill(place);
             return (Said { status: 204, row: None, form: 1 }, Some(effect));
         }
         self.rows[place].is_alive = true;
@@ -152,6 +166,7 @@ impl Server {
             fields: [None; FIELDS],
             is_alive: true,
             history: Default::default(),
+            changed: 0,
             is_altered: false,
         });
         self.rows.len() - 1
@@ -164,6 +179,7 @@ impl Server {
             self.stamps
         });
         let row = &mut self.rows[place];
+        row.changed = self.time;
         for (field, told) in body.iter().enumerate() {
             let value = match stamp {
                 Some(stamp) if field == FIELDS - 1 => Some(Some(stamp)),
@@ -175,6 +191,21 @@ impl Server {
             }
         }
         row.is_altered |= stamp.is_some();
+    }
+
+    fn kill(&mut self, place: usize) {
+        self.time += 1;
+        (self.rows[place].is_alive, self.rows[place].changed) = (false, self.time);
+    }
+
+    /// A page of the rows of a store that were written after `since`, from a place on: the alive and the dead, where the next
+    /// page begins, and up to when what has happened is in it.
+    pub fn page(&self, store: u16, since: Option<u64>, from: usize, size: usize) -> Page<'_> {
+        let of = |row: &&ServerRow| row.store == store && since.is_none_or(|since| row.changed > since);
+        let rest = || self.rows.iter().enumerate().skip(from).filter(|(_, row)| of(row));
+        let next = rest().nth(size).map(|(place, _)| place);
+        let (alive, dead) = rest().take(size).map(|(_, row)| row).partition(|row| row.is_alive);
+        Page { alive, dead: if since.is_some() { dead } else { Vec::new() }, next, until: self.time }
     }
 
     /// The newest of the client's own edits in each field.
@@ -207,7 +238,7 @@ impl Server {
                 Some(format!("somebody changes {}: {:?}", self.rows[place].key.text(), self.rows[place].fields))
             }
             (_, Some(place)) => {
-                self.rows[place].is_alive = false;
+                self.kill(place);
                 Some(format!("somebody deletes {}", self.rows[place].key.text()))
             }
         }

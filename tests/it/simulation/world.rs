@@ -6,7 +6,7 @@ use concordia::engine::{
     Engine,
     error::{Code, StorageFailure},
     id::{CommandId, Key, StorageId, StoreId, Token},
-    input::{Input, Record, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Policy, Record, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Command, Made, Output, Request},
@@ -98,9 +98,15 @@ pub struct World {
     server: Server,
     disk: Disk,
     wire: Vec<Wire>,
+    /// How many rows the server gives at once.
+    page_size: usize,
+    /// Whether it can give what has changed.
+    deltas: bool,
+    /// The cursor that the read of each store began with.
+    walking: BTreeMap<u16, Option<String>>,
     /// Requests of pages that are gone, which may still arrive.
     strays: Vec<(StoreId, Order)>,
-    loads: Vec<(StoreId, Vec<Record<MapRow>>)>,
+    loads: Vec<(StoreId, Vec<Record<MapRow>>, Option<String>)>,
     reference: Reference,
     promises: BTreeMap<u32, Promise>,
     /// Keys of requests that were carried out at least once.
@@ -144,6 +150,8 @@ impl World {
             ([0, 10, 30, 60][dice.below(4)], [0, 0, 5, 20][dice.below(4)], [0, 1, 2, 5][dice.below(4)]);
         Self {
             patches: dice.percent(60),
+            page_size: [usize::MAX, usize::MAX, 1, 3][dice.below(4)],
+            deltas: dice.percent(50),
             fault,
             disk_fault,
             crash,
@@ -156,6 +164,7 @@ impl World {
             disk: Disk::default(),
             wire: Vec::new(),
             strays: Vec::new(),
+            walking: BTreeMap::new(),
             loads: Vec::new(),
             reference: Reference::default(),
             promises: BTreeMap::new(),
@@ -253,11 +262,21 @@ impl World {
         }
         for command in output.commands {
             match command {
-                Command::Load(store) => self.loads.push((store, self.disk.load(store))),
+                Command::Load(store) => self.loads.push((store, self.disk.load(store), self.disk.cursor(store))),
                 Command::Persist(command, _, writes) => self.disk.issue(command, &writes),
                 Command::Send(command, store, request) => self.send(command, store, &request)?,
-                Command::FetchAll(command, store, _) => self.put_on_wire(command, store, Ask::All)?,
+                Command::FetchAll(command, store, reading) => {
+                    let page = reading.page.and_then(|page| page.parse().ok());
+                    // The address of a page has all that is asked for, as a link of a server has.
+                    let cursor = reading.cursor.or_else(|| page.and(self.walking.get(&store.0).cloned().flatten()));
+                    self.walking.insert(store.0, cursor.clone());
+                    let since = cursor.and_then(|cursor| cursor.parse().ok());
+                    self.put_on_wire(command, store, Ask::All { page, since })?;
+                }
+                // No transporter of these stores has a way of its own.
+                Command::Probe(..) => return broken("no invention", "a probe"),
                 Command::FetchOne(command, store, _, key) => self.put_on_wire(command, store, Ask::One(key))?,
+                Command::Resolve(..) => return broken("no invention", "nobody wants to be asked"),
             }
         }
         for (token, result) in output.settled {
@@ -292,7 +311,7 @@ impl World {
         if let Ask::Write(order) = &ask {
             let same = |other: &Wire| match &other.ask {
                 Ask::Write(other) => other.key.is_some() && other.key == order.key,
-                Ask::All | Ask::One(_) => false,
+                Ask::All { .. } | Ask::One(_) => false,
             };
             if self.wire.iter().any(|wire| wire.store == store && same(wire)) {
                 return broken("order", format!("two at once for one item: {order:?}"));
@@ -485,6 +504,10 @@ impl World {
                 refers: FieldSet::NONE,
                 patches: self.patches,
                 numeric_storage_key: store.0 == 1,
+                conditional: false,
+                policy: Policy::Local,
+                asks_uncertain: false,
+                probes: false,
             };
             let output = self.hand(Input::Open(options, MapRow::default()))?;
             self.carry_out(output)?;
@@ -529,9 +552,9 @@ impl World {
     }
 
     fn load(&mut self) -> Check {
-        let (store, records) = self.loads.remove(0);
+        let (store, records, cursor) = self.loads.remove(0);
         let kept: Vec<_> = records.iter().map(deep_record).collect();
-        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None })?;
+        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None, cursor })?;
         self.reference.restarted(store, &kept, &self.engine, &self.server)?;
         self.carry_out(output)?;
         self.look()
@@ -613,7 +636,7 @@ impl World {
         self.tally.faults += u64::from(is_faulty);
         let reply = match ask {
             Ask::Write(order) => Reply::Write(self.answer_write(store, &order, is_faulty)?),
-            Ask::All => Reply::All(self.answer_all(store, is_faulty)),
+            Ask::All { page, since } => Reply::All(self.answer_all(store, page, since, is_faulty)),
             Ask::One(key) => Reply::One(self.answer_one(store, &key, is_faulty)),
         };
         self.wire[place].answer = Some(reply);
@@ -684,6 +707,7 @@ impl World {
             retry_after: None,
             location: None,
             version: None,
+            problem: None,
             said: None,
         };
         let arrives = self.dice.percent(50);
@@ -707,23 +731,35 @@ impl World {
         (answer, arrives)
     }
 
-    fn answer_all(&mut self, store: StoreId, is_faulty: bool) -> Answer<Rows<MapRow>> {
+    fn answer_all(
+        &mut self,
+        store: StoreId,
+        page: Option<usize>,
+        since: Option<u64>,
+        is_faulty: bool,
+    ) -> Answer<Rows<MapRow>> {
         if is_faulty && self.dice.percent(70) {
             return self.fault().0;
         }
-        let mut rows: Vec<_> = self.server.alive(store.0).map(remote_row).collect();
-        let complete = !is_faulty;
+        let told = self.server.page(store.0, since, page.unwrap_or(0), self.page_size);
+        let mut rows: Vec<_> = told.alive.into_iter().map(remote_row).collect();
+        let deleted = told.dead.into_iter().map(|row| row.key.clone()).collect();
+        let next = told.next.filter(|_| !is_faulty).map_or(Next::None, |place| Next::Page(place.to_string()));
+        let mut cursor = if self.deltas { Cursor::At(told.until.to_string()) } else { Cursor::Kept };
         if is_faulty {
-            // One page of several.
+            // Some of them, and nothing is said of the others.
             rows.truncate(self.dice.below(rows.len() + 1));
+            cursor = Cursor::Kept;
         }
+        let complete = !is_faulty && since.is_none();
         Answer::Response(Response {
             status: 200,
-            body: Body::Json(Rows { rows, complete, deleted: Vec::new(), problem: None }),
+            body: Body::Json(Rows { rows, complete, deleted, problem: None, next, cursor }),
             text: None,
             retry_after: None,
             location: None,
             version: None,
+            problem: None,
             said: None,
         })
     }
@@ -741,6 +777,7 @@ impl World {
             retry_after: None,
             location: None,
             version: None,
+            problem: None,
             said: None,
         })
     }
@@ -774,6 +811,7 @@ fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
         retry_after: None,
         location,
         version: None,
+        problem: None,
         said: None,
     })
 }
@@ -794,11 +832,14 @@ impl World {
             self.input(Input::Flush(store, token))?;
         }
         self.drain()?;
-        for store in self.stores.clone() {
-            let token = self.token(Promise::Other);
-            self.input(Input::Fetch { store, token, own: false })?;
+        // Twice: what the first shows may let an edit leave.
+        for _ in 0..2 {
+            for store in self.stores.clone() {
+                let token = self.token(Promise::Other);
+                self.input(Input::Fetch { store, token, own: false })?;
+            }
+            self.drain()?;
         }
-        self.drain()?;
         if let Some((token, promise)) = self.promises.first_key_value() {
             return broken("settles", format!("{token}: {promise:?}"));
         }

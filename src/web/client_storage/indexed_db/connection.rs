@@ -24,7 +24,6 @@ use crate::engine::error::StorageFailure;
 /// The object stores; what lies in them is told in `jobs.js`.
 const BLOCKS: &str = "blocks";
 const DELTAS: &str = "deltas";
-/// For later use, since object stores can only be made by an upgrade.
 const META: &str = "meta";
 
 #[wasm_bindgen(module = "/src/web/client_storage/indexed_db/jobs.js")]
@@ -119,9 +118,11 @@ impl Connection {
     /// Does a job in one transaction, `Ok` only after its commit. All its requests are issued in the first poll.
     pub(super) fn transact(self: Rc<Self>, job: Job) -> Pin<Box<dyn Future<Output = Result<(), Broken>>>> {
         Box::pin(async move {
-            let stores = if job.blocks() { [BLOCKS, DELTAS].as_slice() } else { &[DELTAS] };
+            let mut stores = vec![DELTAS];
+            stores.extend(job.blocks().then_some(BLOCKS));
+            stores.extend(job.meta().then_some(META));
             let mode = if job.writes() { TransactionMode::ReadWrite } else { TransactionMode::ReadOnly };
-            let begun = self.rexie.borrow().as_ref().and_then(|rexie| rexie.transaction(stores, mode).ok());
+            let begun = self.rexie.borrow().as_ref().and_then(|rexie| rexie.transaction(&stores, mode).ok());
             let (Some(transaction), Some(ending)) = (begun, self.link.begun()) else { return Err(self.refusal()) };
             let issued = ending.issue(&job);
             if issued {

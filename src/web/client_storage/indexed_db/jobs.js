@@ -241,6 +241,8 @@ export const idle = () =>
 // `deltas`: records written one by one, or the bare key of one that was erased, key `[store, _id]`: newer than any block that is
 // in the database with them.
 //
+// `meta`: a text for a store, key `[store, "mark"]`, written with the records that it speaks of.
+//
 // An error thrown in the handler of a request aborts its transaction.
 
 /* global IDBKeyRange */
@@ -314,6 +316,8 @@ class Shelf {
   }
 }
 
+const markOf = (store) => [store, "mark"];
+
 const blocksOf = (records) => Math.ceil(records.length / BLOCK);
 
 /** The number after the highest one of another write than this. */
@@ -352,6 +356,8 @@ export class Shelves {
 class Load {
   writes = false;
   blocks = true;
+  meta = true;
+  mark = undefined;
   #shelf;
   #records;
 
@@ -361,6 +367,10 @@ class Load {
 
   issue(transaction) {
     const shelf = this.#shelf;
+    const mark = transaction.objectStore("meta").get(markOf(shelf.store));
+    mark.onsuccess = () => {
+      if (typeof mark.result === "string") this.mark = mark.result;
+    };
     shelf.read(transaction, (blocks, keys, deltas) => {
       const stored = blocks.flat();
       const ids = stored.map((record) => record?.[shelf.keyName]);
@@ -384,6 +394,7 @@ class Write {
   blocks = false;
   #of;
   #parts = [];
+  #marks = [];
 
   constructor(of) {
     this.#of = of;
@@ -397,12 +408,25 @@ class Write {
       this.#parts.push({ shelf: this.#of(store, keyName), puts, erased, bulk, next: 0 });
   }
 
+  /** A text to keep for a store, or none. */
+  setMark(store, mark) {
+    this.#marks.push([store, mark]);
+  }
+
+  get meta() {
+    return this.#marks.length > 0;
+  }
+
   get isEmpty() {
-    return this.#parts.length === 0;
+    return this.#parts.length + this.#marks.length === 0;
   }
 
   issue(transaction) {
     const deltas = transaction.objectStore("deltas");
+    for (const [store, mark] of this.#marks) {
+      if (mark === undefined) transaction.objectStore("meta").delete(markOf(store));
+      else transaction.objectStore("meta").put(mark, markOf(store));
+    }
     for (const part of this.#parts) {
       const { shelf, puts, erased, bulk } = part;
       if (bulk) this.#cut(transaction, part);
@@ -455,6 +479,7 @@ class Write {
 class Fold {
   writes = true;
   blocks = true;
+  meta = false;
   #shelf;
   #records;
   #first;

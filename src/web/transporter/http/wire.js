@@ -61,7 +61,6 @@ export function readOptions(given) {
     refuse("HttpTransporter", 'needs an object of options, for instance {path: "people"}');
   for (const name of LATER)
     if (given[name] !== undefined) refuse(name, "is not available in this version yet; leave it out");
-  typed(given, "conditional", "boolean");
   const path = typed(given, "path", "string") ?? "";
   if (/^\/*$|[?#]/.test(path))
     refuse("path", 'must be the path of the collection, for instance "people", without a query');
@@ -76,6 +75,7 @@ export function readOptions(given) {
     patches: update === "PATCH",
     idempotencyKey: idempotencyKey(given, base.origin),
     timeout: timeout(given),
+    conditional: typed(given, "conditional", "boolean") ?? true,
     rows: typed(given, "rows", "function"),
     routes: routes(given, update),
   };
@@ -210,7 +210,7 @@ const [EMPTY, JSON_VALUE, MALFORMED, FOREIGN, TOO_LARGE] = [0, 1, 2, 3, 4];
 
 /** What a request says, for middleware and subclasses to change: `{method, url, headers, body}`, the headers a plain object,
  *  the body what will be sent as JSON. Text instead: why it cannot be said. */
-export function prepare(options, action, id, body, key) {
+export function prepare(options, action, id, body, key, version) {
   const { method, template } = options.routes[action];
   let encoded = "";
   if (hasId(template)) {
@@ -221,7 +221,19 @@ export function prepare(options, action, id, body, key) {
   const headers = { Accept: "application/json", ...(body !== undefined && { "Content-Type": "application/json" }) };
   for (const [name, value] of options.headers) headers[name] = value;
   if (options.idempotencyKey && key !== undefined && isValue(key)) headers[options.idempotencyKey] = key;
+  // RFC 9110 §13.1.1 and §13.1.4: only if the row is still in the state that is meant.
+  if (options.conditional && version !== undefined && isValue(version))
+    headers[version.startsWith('"') ? "If-Match" : "If-Unmodified-Since"] = version;
   return { method, url: fill(template, options.basePath, encoded), headers, body };
+}
+
+/** Which state of a row an answer shows, as a precondition can say it again: a strong entity tag (RFC 9110 §8.8.3; a weak one
+ *  never matches in `If-Match`), else its date. The date can be read of any answer, but another origin may not allow the
+ *  header that it would be sent with. */
+function validator(headers, isForeign) {
+  const [tag, date] = [headers.get("ETag"), headers.get("Last-Modified")];
+  if (tag?.startsWith('"')) return tag;
+  return (isForeign ? undefined : date) ?? undefined;
 }
 
 /** The same as `[address, method, headers, body]`, ready to be sent, or why it cannot be. */
@@ -287,7 +299,9 @@ async function ask(request, options, all) {
   }
   const header = (name) => headers.get(name) ?? undefined;
   const wait = inSeconds(header("Retry-After"));
-  return [ANSWERED, status, kind, json, text, wait, header("Location"), header("ETag"), response];
+  const isForeign = ![undefined, options.origin].includes(globalThis.location?.origin);
+  const version = options.conditional ? validator(headers, isForeign) : undefined;
+  return [ANSWERED, status, kind, json, text, wait, header("Location"), version, response];
 }
 
 /** A `Retry-After` (RFC 9110 §10.2.3) in whole seconds: it may be a date in one of the three forms of §5.6.7, the last of
