@@ -26,7 +26,10 @@ function connect({ url, withCredentials }, { opened, said, ended }) {
   };
   const ifNotOver = (act) => (event) => (isOver ? undefined : act(event));
   connection.addEventListener("open", ifNotOver(opened));
-  connection.addEventListener("message", ifNotOver(({ data }) => said(data)));
+  connection.addEventListener(
+    "message",
+    ifNotOver(({ data }) => said(data)),
+  );
   connection.addEventListener("error", end);
   connection.addEventListener("close", end);
   return close;

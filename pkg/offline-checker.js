@@ -40,7 +40,8 @@ function matcher(pattern) {
       return own.test(url);
     };
   }
-  if (typeof pattern !== "string" || pattern === "") refuse("a `pattern`: a RegExp, or a text in which * stands for anything");
+  if (typeof pattern !== "string" || pattern === "")
+    refuse("a `pattern`: a RegExp, or a text in which * stands for anything");
   const pieces = pattern.split("*");
   return pattern.startsWith("/") ? (url) => covers(pieces, pathOf(url)) : (url) => covers(pieces, url);
 }
@@ -49,7 +50,8 @@ function addressOf(checkUrl) {
   const page = globalThis.document?.baseURI ?? globalThis.location?.href;
   try {
     const url = new URL(checkUrl, page);
-    if (typeof checkUrl === "string" && /^https?:$/.test(url.protocol) && url.username + url.password === "") return url;
+    if (typeof checkUrl === "string" && /^https?:$/.test(url.protocol) && url.username + url.password === "")
+      return url;
   } catch {
     // Refused below.
   }
