@@ -40,7 +40,7 @@ export default [
     rules: { "no-console": "off" },
   },
   {
-    files: ["scripts/**/*.js", "www/server.js", "www/server/**/*.js", "*.js"],
+    files: ["scripts/**/*.js", "examples/**/*.js", "www/server.js", "www/server/**/*.js", "*.js"],
     languageOptions: { globals: globals.node },
     rules: { "no-console": "off" },
   },
