@@ -9,6 +9,7 @@ export { Store } from "./store.js";
 export { Session } from "./session/session.js";
 export { IndexedDbStateStorage, MemoryStateStorage, StateClientStorage } from "./session/state-storage.js";
 export { TransporterError } from "./link.js";
+export { HttpOfflineChecker } from "./offline-checker.js";
 export { TransporterMiddleware } from "./middleware.js";
 export {
   BaseTransporter,

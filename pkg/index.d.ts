@@ -165,12 +165,30 @@ export interface SchemaDefinition {
   readonly indexes?: readonly string[];
   /**
    * Version of the stored shape (default 1), and how to bring older rows and older queued edits to it, one step at a
-   * time: `migrations[2](row)` brings 1 to 2.
-   * Not in this version: another one than 1 throws `E_SCHEMA`.
+   * time: `migrations[2](row)` brings 1 to 2. Each step from 2 on is needed, or `E_SCHEMA` is thrown.
+   *
+   * `row` is a plain object of its own with the stored values, `id` and `_id` (which stay what they are); what is returned has the new
+   * properties. It is called when stored rows are loaded, and for an item with unsent edits also with what the server holds and with
+   * what was sent, so it has to give the same for the same row. A property that differs between them afterwards is edited.
+   * A row for which it throws is set apart (`E_QUARANTINED`).
+   *
+   * Rows that a newer version has stored are not touched: `status.storageError` is then `E_NEWER_VERSION`, and this page works in memory.
+   * @example
+   * new Schema({
+   *   version: 2,
+   *   properties: { name: String },
+   *   migrations: { 2: ({ first, last, ...row }) => ({ ...row, name: `${first} ${last}` }) },
+   * });
    */
   readonly version?: number;
   readonly migrations?: Readonly<Record<number, (row: any) => any>>;
-  /** Any validator that follows Standard Schema (https://standardschema.dev), run on every local edit. Not in this version: throws `E_SCHEMA`. */
+  /**
+   * Any validator that follows Standard Schema (https://standardschema.dev; zod, valibot, arktype …), run on every local edit, before it
+   * takes effect, on all values of the item as they would be; keys are left out. What it does not accept throws `E_VALIDATION` with
+   * the paths, and nothing has changed; values that it changes are taken. An asynchronous one is refused with `E_SCHEMA` at its first use.
+   * @example
+   * new Schema({ properties: { age: Number }, validate: z.object({ age: z.number().min(0) }) });
+   */
   readonly validate?: StandardSchemaV1;
 }
 
@@ -492,8 +510,17 @@ export interface StoreStatus {
   readonly connection: "online" | "offline" | "held" | "paused";
   /** False when this page could not store: no room, private mode, no client storage. */
   readonly durable: boolean;
-  /** Why `durable` is false: `E_QUOTA`, `E_STORAGE` or `E_NEWER_VERSION`. */
+  /**
+   * Why `durable` is false: `E_QUOTA` (stored when there is room again), `E_STORAGE` or `E_NEWER_VERSION`. While it is true, what is wrong
+   * with what was stored: `E_DATA_LOSS`, with `body` `{ records, unsynced }` as far as they are known, or `E_QUARANTINED`. Set
+   * before {@link Store.onceLoaded} settles, and as long as the page.
+   */
   readonly storageError?: ConcordiaError;
+  /**
+   * What the browser said last of the room for this site, in bytes, and whether it keeps the data until the user clears it. Of an
+   * `IndexedDbClientStorage`, from shortly after the load on; asked anew with what is stored, at most every 10 s.
+   */
+  readonly estimate?: { readonly usage: number; readonly quota: number; readonly persisted: boolean };
   /** Edits that the server has not taken yet, the parked ones included. */
   readonly pending: number;
   /** Edits that the server has refused, kept until `retry()` or `discard()`. */
@@ -628,11 +655,12 @@ export interface TransporterLike {
   _prepareSend(queueItem: PushQueueItem): any;
   _send(requestOptions: any): Promise<SendResult> | SendResult;
   _prepareFetch?(...args: any[]): any;
-  _fetch(requestOptions: any): Promise<FetchResult> | FetchResult;
+  /** `reading` says where to go on: at the `cursor` of an earlier answer, or at the `next` page that the answer before this one gave. */
+  _fetch(requestOptions: any, reading: { cursor?: any; page?: any }): Promise<FetchResult> | FetchResult;
   _prepareFetchOne?(itemInformation: string | number | object, ...args: any[]): any;
   _fetchOne?(requestOptions: any): Promise<FetchOneResult> | FetchOneResult;
   _prepareInitialFetch?(...args: any[]): any;
-  _initialFetch?(requestOptions: any): Promise<FetchResult> | FetchResult;
+  _initialFetch?(requestOptions: any, reading: { cursor?: any; page?: any }): Promise<FetchResult> | FetchResult;
   /** Milliseconds for each of these methods and each middleware; then the request counts as timed out. Default 30 000. */
   timeout?: number;
   /** `"PATCH"`: the payload of an update is the edited fields; else it is the whole row. */
@@ -649,11 +677,21 @@ export type SendResult =
 
 /**
  * An array is the whole collection: what is missing from it was deleted elsewhere. `complete: false`: a part of it, from which no
- * deletion may be inferred; `deleted`: keys deleted elsewhere; `cursor`: where the next `_fetch` goes on.
+ * deletion may be inferred (the default with `deleted` or `cursor`); `deleted`: keys deleted elsewhere; `cursor`: where the next
+ * `_fetch` goes on, `null` at the beginning; `next`: where the next page is. `cursor` and `next` can be anything that JSON can carry.
+ *
+ * A cursor is stored with the rows that it covers, if the store has an {@link IndexedDbClientStorage}, and so survives a reload.
  */
 export type FetchResult =
   | unknown[]
-  | { data: unknown[]; complete?: boolean; deleted?: (string | number)[]; cursor?: unknown; version?: string };
+  | {
+      data: unknown[];
+      complete?: boolean;
+      deleted?: (string | number)[];
+      cursor?: unknown;
+      next?: unknown;
+      version?: string;
+    };
 
 /** One row; nothing when the endpoint does not have it. */
 export type FetchOneResult =
@@ -738,11 +776,11 @@ export class BaseTransporter implements TransporterLike {
   _prepareSend(queueItem: PushQueueItem): any;
   _send(requestOptions: any): any;
   _prepareFetch(...args: any[]): any;
-  _fetch(requestOptions: any): any;
+  _fetch(requestOptions: any, reading?: any): any;
   _prepareFetchOne(itemInformation: any, ...args: any[]): any;
   _fetchOne(requestOptions: any): any;
   _prepareInitialFetch(...args: any[]): any;
-  _initialFetch(requestOptions: any): any;
+  _initialFetch(requestOptions: any, reading?: any): any;
 }
 
 /** An end that leads to a server; to be extended. */
@@ -787,26 +825,54 @@ export interface HttpTransporterOptions {
    * `If-Unmodified-Since` on the page's own origin. Default true. Of another origin only what it exposes to scripts is used
    * (`Access-Control-Expose-Headers: ETag`). An edit that waited for a server out of reach, or since another page, and whose item came
    * with a list, is preceded by one `GET` of the item, unless the server is known to give no ETags.
+   *
+   * The whole collection is asked for with the ETag, or within the page's origin the date, of the answer before, and 304 means that
+   * nothing has changed; not with `pages`, since one page says nothing of the others, nor with `since`.
    */
   readonly conditional?: boolean;
-  /** Fetch only what has changed: name of the query parameter, and where the next cursor is found. Not in this version: throws `E_OPTIONS`. */
+  /**
+   * Fetch only what has changed: name of the query parameter, and where the next cursor is found. The cursor is sent as it came, and
+   * stored with the rows that it covers. From what is then not in the answer no deletion is inferred: see `deleted`.
+   *
+   * Of several pages the first that gives a cursor counts, so that what changes while the others are read comes with the next
+   * fetch. A function is called for each page; where only the last has the right one, let it give `undefined` for the others.
+   * @example const since = { param: "since", from: "Last-Modified" }; // GET /people?since=Sat%2C%2021%20Nov%202026…
+   */
   readonly since?: {
     readonly param: string;
     readonly from: "Last-Modified" | "ETag" | ((res: Response, body: any) => string | undefined);
   };
-  /** How to get page after page: `Link: rel="next"` (RFC 8288), or the next page's address by a function. Not in this version: throws `E_OPTIONS`. */
+  /**
+   * How to get page after page: `Link: rel="next"` (RFC 8288), or the next page's address by a function, `undefined` for none. An address
+   * of another origin is refused with `E_BAD_ANSWER`.
+   *
+   * When a page fails, those before it are kept, nothing is deleted, and the next fetch goes on there. Cross-origin the server has to
+   * expose `Link` (`Access-Control-Expose-Headers`); where it never does, no deletion is inferred.
+   */
   readonly pages?: "link" | ((res: Response, body: any) => string | undefined);
   /** Takes the rows out of a body that envelops them, for instance `(body) => body.data`. */
   readonly rows?: (body: any) => unknown[];
+  /** Takes the keys of rows that were deleted elsewhere out of such a body, for instance `(body) => body.deleted`. */
+  readonly deleted?: (body: any) => readonly (string | number)[] | undefined;
   /** Milliseconds for one request, body included. Default 30 000. */
   readonly timeout?: number;
-  /** Address of Server-Sent Events or a WebSocket with changes made elsewhere. Not in this version: throws `E_OPTIONS`. */
+  /**
+   * Address of Server-Sent Events (http, https) or a WebSocket (ws, wss) with changes made elsewhere; a relative one is on the
+   * collection's server. A message is the JSON of `{action, data}` or `"refetch"`, unless `parse` makes that of it; `parse` is given
+   * the parsed JSON, or the text if it is none, and may give `undefined` for what does not matter. What makes no sense is told by
+   * `status.lastError`.
+   *
+   * A connection that ends is opened again with backoff and jitter, and then the collection is read, so that nothing is missed. Cookies go
+   * to the collection's own server only, cross-origin if `credentials` is `"include"`; a browser sends a WebSocket's by its own rules.
+   */
   readonly live?:
     | string
     | {
         readonly url: string;
         readonly parse?: (message: any) => { action: Action; data: any } | "refetch" | undefined;
       };
+  /** Tells when the server can be reached again; default: the first of `HttpTransporter.addOfflineChecker` that speaks for the address. */
+  readonly offlineChecker?: HttpOfflineChecker;
 }
 
 /**
@@ -825,6 +891,50 @@ export class HttpTransporter extends Transporter {
   constructor(options: HttpTransporterOptions);
   /** The `baseUrl` of transporters that are made without one. */
   static baseUrl?: string;
+  /**
+   * Adds a checker for all transporters whose collection's address it speaks for, of stores that are made from now on.
+   * @throws {ConcordiaError} `E_OPTIONS` as {@link HttpOfflineChecker}.
+   * @example HttpTransporter.addOfflineChecker({ pattern: "https://example.org/api/*", checkUrl: "https://example.org/api/ping" });
+   */
+  static addOfflineChecker(checker: HttpOfflineChecker | OfflineCheckerOptions): void;
+}
+
+/** What an {@link HttpOfflineChecker} is made from. */
+export interface OfflineCheckerOptions {
+  /**
+   * The addresses that it speaks for: an expression, or a text in which `*` stands for anything. A text must cover the whole address, or,
+   * if it begins with `/`, all that follows the server's name.
+   */
+  readonly pattern: RegExp | string;
+  /** What is asked for while they cannot be reached, without cookies. Any status below 500 counts as reached, a redirect does not. */
+  readonly checkUrl: string;
+  /** `"GET"` (default), `"HEAD"` or `"OPTIONS"`. */
+  readonly method?: string;
+}
+
+/**
+ * Probes `checkUrl` while a server cannot be reached. None is needed: without one, the requests that wait are tried, one at a time.
+ *
+ * A store that uses it decides when it probes: with backoff and jitter, never more than 10 + T/5 requests in T seconds. When the
+ * probe succeeds, one of the requests that wait follows; when that is answered, all of them.
+ *
+ * @throws {ConcordiaError} `E_OPTIONS` for a pattern that is neither, a `checkUrl` that is no http(s) address, another method.
+ * @example
+ * const checker = new HttpOfflineChecker({ pattern: "/api/*", checkUrl: "/api/ping" });
+ * new HttpTransporter({ baseUrl: "/api", path: "people", offlineChecker: checker });
+ */
+export class HttpOfflineChecker {
+  constructor(options: OfflineCheckerOptions);
+  /** Whether it speaks for the address. Takes time in proportion to the length of the address, for a text as a pattern. */
+  test(url: string): boolean;
+  /** Whether its addresses cannot be reached, as far as is known. */
+  readonly isOffline: boolean;
+  /** Says that they cannot be reached; it is then probed. Settles when they can be again. */
+  setOffline(): Promise<void>;
+  /** Says that they can be reached again: what waits is sent. */
+  setOnline(): void;
+  /** Settles when they can be reached, at once if they are not known to be out of reach. */
+  onceAvailable(): Promise<void>;
 }
 
 /** What an {@link IndexedDbClientStorage} is made from. */
@@ -833,11 +943,20 @@ export interface IndexedDbOptions {
   readonly database?: string;
   /** `"strict"` waits until the disk has it, `"relaxed"` until the operating system has it. */
   readonly durability?: "relaxed" | "strict";
+  /**
+   * Ask the browser, once in a page and at the first edit, not to clear the site's data by itself (`navigator.storage.persist()`); some
+   * browsers ask the user. Default true.
+   */
+  readonly persist?: boolean;
 }
 
 /**
  * Keeps rows and unsent edits in the browser's IndexedDB. Where that is refused (private mode), the store works in memory and
  * `status.durable` is false.
+ *
+ * Records that make no sense are moved to the object store `quarantine` of the database, from which nothing is ever taken. How much of
+ * each store is stored is noted in `localStorage`, where there is one, so that the loss of the database can be told (`E_DATA_LOSS`): an
+ * app that deletes the database on purpose removes the keys that begin with `concordia ` as well.
  * @throws {ConcordiaError} `E_NOT_INITIALISED` before `init()` has settled; `E_OPTIONS` for options without sense.
  * @example new IndexedDbClientStorage({ database: "my-app" });
  */
@@ -877,7 +996,10 @@ export class IndexedDbClientStorage extends ClientStorage {
  * | `E_TOO_LARGE` | The answer's body is larger than the cap. |
  * | `E_QUOTA` | There is no room left in client storage. |
  * | `E_STORAGE` | Client storage could not be opened, or refused to work. |
- * | `E_NEWER_VERSION` | The database was made, or is being upgraded, by a newer version of the package. |
+ * | `E_NEWER_VERSION` | The database, or a store's rows in it, were written by a newer version of the package or of the app. |
+ * | `E_DATA_LOSS` | The local database is gone, or was emptied, since it was last used. |
+ * | `E_QUARANTINED` | Stored records made no sense, or could not be brought to the schema's version; they were set apart. |
+ * | `E_VALIDATION` | The schema's validator does not accept the values. |
  * | `E_POISONED` | The package's own code failed and has stopped, so that nothing is damaged. Reload the page. |
  */
 export type ErrorCode =
@@ -907,6 +1029,9 @@ export type ErrorCode =
   | "E_QUOTA"
   | "E_STORAGE"
   | "E_NEWER_VERSION"
+  | "E_DATA_LOSS"
+  | "E_QUARANTINED"
+  | "E_VALIDATION"
   | "E_POISONED";
 
 /**

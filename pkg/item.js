@@ -21,7 +21,7 @@ const FAST = new Map([
   ["number", Number.isFinite],
 ]);
 
-/** The class of a store's items. `store`: {handle, key, storageKey, primary, autoSave, watched()}. */
+/** The class of a store's items. `store`: {handle, key, storageKey, primary, accepted(), autoSave, watched()}. */
 export function itemClass(store, fields) {
   const { handle } = store;
   let listening = 0;
@@ -50,7 +50,12 @@ export function itemClass(store, fields) {
       fields.forEach(({ name, kind }, field) => {
         const simple = FAST.get(kind);
         const place = FIRST + field;
-        Object.defineProperty(Item.prototype, name, simple ? Item.#plain(place, simple) : Item.#structured(place));
+        // With a validator each assignment goes the long way.
+        Object.defineProperty(
+          Item.prototype,
+          name,
+          simple ? Item.#plain(place, simple, store.accepted === undefined) : Item.#structured(place),
+        );
       });
       const remoteKey = (item) => item.#row[REMOTE_KEY];
       Item.#key(store.key, remoteKey);
@@ -77,8 +82,8 @@ export function itemClass(store, fields) {
     }
 
     /** Text, numbers and booleans: what is read is what is kept. */
-    static #plain(place, isPlain) {
-      const bit = place < 32 ? 1 << place : 0;
+    static #plain(place, isPlain, isFree) {
+      const bit = isFree && place < 32 ? 1 << place : 0;
       return {
         get() {
           return this.#drafts === undefined ? this.#row[place] : this.#read(place);
@@ -133,6 +138,10 @@ export function itemClass(store, fields) {
         (this.#drafts ??= new Map()).set(place, calling(() => handle.check(place - FIRST, value))[place]);
         return;
       }
+      if (store.accepted !== undefined) {
+        calling(() => handle.update(this.#item, this.#accept({ [fields[place - FIRST].name]: value }), false));
+        return;
+      }
       calling(() => handle.assign(this.#item, place - FIRST, value));
       if (store.watched() || this.#rare?.listeners) return;
       if (this.#epoch !== epoch) {
@@ -140,6 +149,12 @@ export function itemClass(store, fields) {
         this.#edited = 0;
       }
       this.#edited |= bit;
+    }
+
+    /** What the schema's validator makes of edits. */
+    #accept(edits) {
+      if (store.accepted === undefined || this.#removed) return edits;
+      return store.accepted(edits, (name) => this[name]);
     }
 
     #demandPresent() {
@@ -175,8 +190,10 @@ export function itemClass(store, fields) {
         this.#drafts === undefined
           ? []
           : [...this.#drafts].map(([place, value]) => [fields[place - FIRST].name, value]);
-      const edits = { ...Object.fromEntries(drafts), ...values };
-      calling(() => handle.update(this.#item, edits, fromServer(source)));
+      const isRemote = fromServer(source);
+      const given = { ...Object.fromEntries(drafts), ...values };
+      const edits = isRemote ? given : this.#accept(given);
+      calling(() => handle.update(this.#item, edits, isRemote));
       this.#drafts = undefined;
       return this;
     }

@@ -4,6 +4,7 @@
 import { Asked, answered, loaded, persisted, resolved } from "./wasm/concordia.js";
 import { ConcordiaError } from "./error.js";
 import { middlewareOf, through } from "./middleware.js";
+import { HttpOfflineChecker } from "./offline-checker.js";
 import { calling } from "./page.js";
 
 /** Half a minute: longer than any API takes, shorter than people wait. */
@@ -13,12 +14,18 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const MOST_REPEATS = 3;
 
 // The facts of an answer, as `transporter/custom.rs` reads them: [ending, status, kind of body, JSON, text, Retry-After, Location,
-// version, response, complete, deleted, message, status that was given, problem].
+// version, response, complete, deleted, message, status that was given, problem, next page, cursor].
 const [UNREACHABLE, TIMED_OUT, ANSWERED] = [0, 1, 3];
 const [EMPTY, JSON_VALUE] = [0, 1];
 
 /** An error's facts, if it was made of facts. */
 export const FACTS = Symbol("facts");
+
+/** The method of a transporter that makes of the request for a collection the one for what `{page, cursor}` says. */
+export const GO_ON = Symbol("go on");
+
+/** The method of a transporter that says who can tell whether it can be reached. */
+export const CHECKER = Symbol("checker");
 
 /** Marks an answer whose data nobody else holds. */
 export const FRESH = Symbol("fresh");
@@ -115,7 +122,7 @@ function* seenTo(end, list, input, began) {
   }
 }
 
-const ENVELOPE = ["data", "version", "res", "req", "status", "location", "complete", "deleted", "cursor"];
+const ENVELOPE = ["data", "version", "res", "req", "status", "location", "complete", "deleted", "next", "cursor"];
 
 /** What a method resolved with, in one form: an object that says more than the row alone, or the row. */
 function opened(value) {
@@ -202,6 +209,9 @@ function ownData({ data, [FRESH]: fresh }) {
   return safely(() => structuredClone(data)) ?? safely(() => JSON.parse(JSON.stringify(data)));
 }
 
+/** What only the transporter understands, as the engine keeps it. What JSON cannot carry is as good as nothing. */
+const asToken = (value) => (value === undefined ? undefined : safely(() => JSON.stringify(value)));
+
 const applied = (answer) => {
   const { status, location, version } = answer;
   const data = ownData(answer);
@@ -216,36 +226,55 @@ const refused = (kind, message) => factsOfError(Object.assign(new TransporterErr
 export class Link {
   #end;
   #store;
-  #cursor;
+  #shape;
+  #checker;
   /** By the key that stands for the edit: what `addItemToQueue` has made of it. */
   #queue = new Map();
   /** How the app wants something read: by the promise that waits for it, or by the item. */
   #ways = new Map();
-  #reachable;
+  #told;
   #decide;
-  #authorized;
   #probing = false;
   #waiting = false;
   #closed = new AbortController();
 
-  /** `reachable()` is called when the endpoint can be reached again, `authorized()` when there are new credentials;
-   *  `decide(item, base, local, remote, status)` has the app's word about a conflict. */
-  constructor(end, store, reachable, decide, authorized) {
+  /** `told.reachable()` is called when the endpoint can be reached again, `told.lost()` when it cannot, `told.authorized()` when
+   *  there are new credentials; `told.decide(item, base, local, remote, status)` has the app's word about a conflict. `shape`: how rows look. */
+  constructor(end, store, told, shape) {
     this.#end = end;
     this.#store = store;
-    this.#reachable = reachable;
-    this.#decide = decide;
-    this.#authorized = authorized;
+    this.#told = told;
+    this.#decide = told.decide;
+    this.#shape = shape;
+    this.#checker = end[CHECKER]?.();
+    if (this.#checker) HttpOfflineChecker.attach(this.#checker, told, true);
+  }
+
+  /** The store is closed. */
+  close() {
+    this.#closed.abort();
+    if (this.#checker) HttpOfflineChecker.attach(this.#checker, this.#told, false);
+  }
+
+  /** What else must be the same for a cursor to mean the same. */
+  get scope() {
+    return `${this.#end.scope ?? ""} ${this.#shape}\n`;
+  }
+
+  get probes() {
+    return this.#checker !== undefined;
+  }
+
+  probe(command, store) {
+    HttpOfflineChecker.check(this.#checker).then((reached) =>
+      calling(() => answered(Asked.Probe, command, store, [reached ? ANSWERED : UNREACHABLE])),
+    );
   }
 
   /** Who has no credentials holds up nobody who has others. */
   get origin() {
     const realms = middlewareOf(this.#end).flatMap(({ realm }) => realm ?? []);
     return [this.#end.origin ?? `store:${this.#store}`, ...realms].join(" ");
-  }
-
-  close() {
-    this.#closed.abort();
   }
 
   get patches() {
@@ -298,28 +327,32 @@ export class Link {
     return { ...made, payload: structuredClone(made.payload) };
   }
 
-  fetchAll(command, store, own, initial) {
+  fetchAll(command, store, own, initial, page, cursor) {
     const end = this.#end;
-    const args = this.#take(own);
-    // A read in a way of its own neither goes on where the usual one ended, nor moves that.
-    const usual = own === undefined;
-    const cursor = usual ? this.#cursor : undefined;
-    const first = initial && usual;
-    const prepare = () => ((first && end._prepareInitialFetch) || end._prepareFetch || ((way) => way)).apply(end, args);
-    const make = (req) =>
-      first && end._initialFetch ? end._initialFetch(req) : end._fetch(req, cursor === undefined ? {} : { cursor });
-    const goOn = (next) => {
-      this.#cursor = next;
+    // Every page of a read is read in the same way; whoever wanted it forgets it when it has come to an end.
+    const args = this.#ways.get(own) ?? [];
+    const first = initial && own === undefined;
+    const reading = {
+      ...(page !== undefined && { page: JSON.parse(page) }),
+      ...(cursor !== undefined && { cursor: JSON.parse(cursor) }),
     };
+    const goOn = (req) => end[GO_ON]?.(req, reading) ?? req;
+    const prepare = () => {
+      const req = ((first && end._prepareInitialFetch) || end._prepareFetch || ((way) => way)).apply(end, args);
+      return isThenable(req) ? req.then(goOn) : goOn(req);
+    };
+    const make = (req) => (first && end._initialFetch ? end._initialFetch(req, reading) : end._fetch(req, reading));
     this.#ask(Asked.All, command, store, function* () {
       const answer = yield* request(end, first ? "initialFetch" : "fetch", prepare, make);
+      if (answer.status === 304) return [ANSWERED, 304, EMPTY];
       const isList = Array.isArray(answer.data);
       const facts = applied(isList ? answer : {});
       if (!isList) facts[11] = "`_fetch` of the transporter answered";
       // A part of the collection proves nothing about what is not in it.
       facts[9] = answer.complete ?? (answer.cursor === undefined && answer.deleted === undefined);
       facts[10] = Array.isArray(answer.deleted) ? answer.deleted : [];
-      if (usual && answer.cursor !== undefined) goOn(answer.cursor);
+      facts[14] = asToken(answer.next);
+      facts[15] = asToken(answer.cursor);
       return facts;
     });
   }
@@ -356,7 +389,7 @@ export class Link {
       .catch(factsOfError)
       .then((facts) => {
         calling(() => answered(asked, command, store, facts));
-        if (facts[0] === UNREACHABLE) this.#probe();
+        this.#note(facts[0]);
         if (facts[0] === ANSWERED && facts[1] === KINDS.unauthorized) this.#awaitCredentials();
       });
   }
@@ -371,8 +404,16 @@ export class Link {
       .finally(() => {
         this.#waiting = false;
       })
-      .then(() => signal.aborted || this.#authorized())
+      .then(() => signal.aborted || this.#told.authorized())
       .catch(() => {});
+  }
+
+  /** What an answer, or that there was none, tells those who want to know whether the endpoint can be reached. */
+  #note(ending) {
+    if (ending === UNREACHABLE) {
+      this.#checker?.setOffline();
+      this.#probe();
+    } else if (ending === ANSWERED) this.#checker?.setOnline();
   }
 
   /** Asks the transporter, if it can tell, to say when its endpoint is back. */
@@ -380,7 +421,7 @@ export class Link {
     if (this.#probing || typeof this.#end.onceAvailable !== "function") return;
     this.#probing = true;
     promised(() => this.#end.onceAvailable())
-      .then(() => this.#reachable())
+      .then(() => this.#told.reachable())
       .catch(() => {})
       .finally(() => {
         this.#probing = false;

@@ -56,6 +56,8 @@ export class Live {
   #tries = 0;
   #openedAt;
   #isClosed = false;
+  /** Whether what is missed without a connection is being read. */
+  #isRead = false;
   /** Whether the next try waits for the server to be reached by other requests. */
   #waits = false;
   #online = () => this.#restart();
@@ -113,6 +115,7 @@ export class Live {
       this.#close = connect(this.#options, {
         opened: () => {
           this.#openedAt = Date.now();
+          this.#isRead = false;
           // What happened before this moment was told to nobody here.
           this.#store.missed();
         },
@@ -129,7 +132,10 @@ export class Live {
     this.#close = this.#openedAt = undefined;
     if (wasOpen && lasted >= GOOD_AFTER_MS) this.#tries = 0;
     // A server that does not answer here may not answer at all: the read finds out, and goes on until it succeeds.
-    if (!wasOpen) this.#store.missed();
+    if (!wasOpen && !this.#isRead) {
+      this.#isRead = true;
+      this.#store.missed();
+    }
     this.#again(Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#tries++));
   }
 

@@ -67,26 +67,68 @@ function describe(name, definition, owner) {
 const describeAll = (properties, owner) =>
   Object.entries(properties).map(([name, property]) => describe(name, property, owner));
 
-/** What later versions bring; until then it is refused rather than ignored. */
-const LATER = ["version", "migrations", "validate"];
+const MAX_VERSION = 2 ** 31 - 1;
+
+/** The version of a definition, and the steps that lead to it. */
+function readVersion({ version = 1, migrations = {} }) {
+  if (!Number.isInteger(version) || version < 1 || version > MAX_VERSION)
+    throw new ConcordiaError("E_SCHEMA", "`version` is a whole number from 1 on");
+  if (!isObject(migrations))
+    throw new ConcordiaError("E_SCHEMA", "`migrations` is an object: `{2: (row) => …}` brings version 1 to 2");
+  for (let step = 2; step <= version; step++)
+    if (typeof migrations[step] !== "function")
+      throw new ConcordiaError(
+        "E_SCHEMA",
+        `version ${version} needs \`migrations[${step}]\`, a function that brings a row of version ${step - 1} to ${step}`,
+      );
+  return [version, migrations];
+}
+
+/** What a Standard Schema validator (https://standardschema.dev) makes of values; throws what it finds wrong. */
+function readValidator(validator) {
+  if (validator === undefined) return undefined;
+  const standard = validator?.["~standard"];
+  if (typeof standard?.validate !== "function")
+    throw new ConcordiaError(
+      "E_SCHEMA",
+      "`validate` is a validator that follows Standard Schema, as zod's or valibot's",
+    );
+  return (values) => {
+    const result = standard.validate(values);
+    if (typeof result?.then === "function") {
+      // Nobody waits for it.
+      result.then(undefined, () => {});
+      throw new ConcordiaError(
+        "E_SCHEMA",
+        "`validate` is asynchronous; an edit takes effect at once, so use one that is not",
+      );
+    }
+    if (result.issues === undefined) return result.value;
+    const said = result.issues.map(({ path = [], message }) => {
+      const names = path.map((part) => String(isObject(part) ? part.key : part));
+      return names.length > 0 ? `"${names.join(".")}": ${message}` : message;
+    });
+    throw new ConcordiaError("E_VALIDATION", said.join("; "));
+  };
+}
 
 export class Schema {
   #handle;
   #definition;
   #properties;
+  #version;
+  #validate;
 
   constructor(definition) {
     demandReady();
     if (!isObject(definition))
       throw new ConcordiaError("E_SCHEMA", "a schema is an object: `new Schema({properties: {name: String}})`");
     const full = isObject(definition.properties) && !KINDS.has(definition.properties.type);
-    const later = full
-      ? LATER.find((option) => definition[option] !== undefined && definition[option] !== 1)
-      : undefined;
-    if (later) throw new ConcordiaError("E_SCHEMA", `\`${later}\` is not part of this version yet; leave it out`);
+    this.#version = readVersion(full ? definition : {});
+    this.#validate = readValidator(full ? definition.validate : undefined);
     this.#definition = full ? definition.properties : definition;
     this.#properties = describeAll(this.#definition);
-    this.#handle = calling(() => new SchemaHandle(this.#properties));
+    this.#handle = calling(() => new SchemaHandle(this.#properties, ...this.#version));
   }
 
   /** The checked schema of a store and what it names; for the package's own use. */
@@ -97,8 +139,8 @@ export class Schema {
     if (fieldsOf(properties).some((field) => field.refersWithin)) {
       // Of several stores with one schema, each is "self" to its own items.
       properties = describeAll(schema.#definition, owner);
-      handle = calling(() => new SchemaHandle(properties));
+      handle = calling(() => new SchemaHandle(properties, ...schema.#version));
     }
-    return { handle, primary, key, storageKey, fields: fieldsOf(properties) };
+    return { handle, primary, key, storageKey, fields: fieldsOf(properties), validate: schema.#validate };
   }
 }

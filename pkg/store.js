@@ -25,6 +25,9 @@ function cloned(data) {
   }
 }
 
+/** What of a definition says how rows look. */
+const outline = ({ name, kind, properties, items }) => [name, kind, properties?.map(outline), items && outline(items)];
+
 export class Store {
   #handle;
   #name;
@@ -39,6 +42,8 @@ export class Store {
   #link;
   #ends;
   #unfollow;
+  /** What the schema's validator makes of values; nothing without one. */
+  #accepted;
 
   constructor(options) {
     demandReady();
@@ -50,25 +55,28 @@ export class Store {
       throw new ConcordiaError("E_OPTIONS", '`onConflict` is "merge", "local", "remote" or a function');
     if (!UNCERTAIN.includes(onUncertainCreate))
       throw new ConcordiaError("E_OPTIONS", '`onUncertainCreate` is "retry" or "ask"');
-    const { handle, fields, primary, key, storageKey } = Schema.read(schema, this);
+    const { handle, fields, primary, key, storageKey, validate } = Schema.read(schema, this);
     this.#name = String(name ?? transporter?.path ?? this.#nameless(clientStorage));
     const decide = (item, base, local, remote, status) => {
       const [at, sides] = [this.#all.get(item), [base, local, remote].map((row) => this.#Item.values(row))];
       return onConflict({ item: at, base: sides[0], local: sides[1], remote: sides[2], status });
     };
-    const tell = (what) => () => calling(() => this.#handle[what]());
-    this.#link = openTransporter(transporter, this.#name, tell("reachable"), decide, tell("authorized"));
+    const wish = (what) => () => this.#want(Wish[what]);
+    const told = { reachable: wish("Reachable"), lost: wish("Lost"), authorized: wish("Authorized"), decide };
+    this.#link = openTransporter(transporter, this.#name, told, JSON.stringify(fields.map(outline)));
     const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
     const policy = typeof onConflict === "function" ? "ask" : onConflict;
     const asks = onUncertainCreate === "ask";
     this.#handle = calling(() => new StoreHandle(this.#name, handle, this.#link, storage, policy, asks));
     this.#key = key;
+    this.#accepted = validate && validated(validate, fields);
     this.#ends = [transporter, clientStorage];
     const face = {
       handle: this.#handle,
       key,
       storageKey,
       primary,
+      accepted: this.#accepted,
       autoSave: more.autoSave !== false,
       watched: () => this.#listeners.size > 0,
       inWay: (item, args) => this.#link?.inWay(`item ${item}`, args),
@@ -87,20 +95,30 @@ export class Store {
     this.#follow(transporter);
   }
 
+  /** What needs neither an item nor an answer. */
+  #want(wish) {
+    calling(() => this.#handle.want(wish, 0, 0));
+  }
+
   /** Takes in what the transporter tells of changes made elsewhere. */
   #follow(transporter) {
     if (this.#link === undefined || typeof transporter._subscribe !== "function") return;
+    const connection = () => this.status.connection;
+    const complained = (why) => calling(() => this.#handle.heard([], [], why));
+    const missed = () => this.#want(Wish.Missed);
     const heard = (change) => {
       if (change === "refetch") return void this.fetch().catch(() => {});
       if (!ACTIONS.includes(change?.action))
         throw new ConcordiaError("E_OPTIONS", 'a change made elsewhere is {action, data}, or "refetch"');
       const { action, data } = change;
       const key = typeof data === "object" && data !== null ? data[this.#key] : data;
+      if (action === "delete" && typeof key !== "string" && typeof key !== "number")
+        throw new ConcordiaError("E_OPTIONS", "a deletion made elsewhere needs the key of the item");
       if (action === "delete") calling(() => this.#handle.heard([], [key]));
       else calling(() => this.#handle.heard([cloned(data)], []));
       return undefined;
     };
-    this.#unfollow = transporter._subscribe(heard);
+    this.#unfollow = transporter._subscribe(heard, { connection, complained, missed });
   }
 
   /** Rows are found again by the store's name; without a database nobody looks for them. */
@@ -111,6 +129,7 @@ export class Store {
 
   #changed(added, rows, updated, removed) {
     if (this.#tombstones.size > 0) this.#bury();
+    this.#unfollow?.told?.();
     if (removed.length > 0) nextEpoch();
     if (added.length + updated.length + removed.length > 0) this.#stale = true;
     for (let at = 0; at < added.length; at++) this.#add(added[at], rows[at]);
@@ -199,7 +218,9 @@ export class Store {
   }
 
   create(values, source) {
-    const number = calling(() => this.#handle.create(values, fromServer(source)));
+    const isRemote = fromServer(source);
+    const given = this.#accepted === undefined || isRemote ? values : this.#accepted(values);
+    const number = calling(() => this.#handle.create(given, isRemote));
     return this.#all.get(number);
   }
 
@@ -276,11 +297,11 @@ export class Store {
   }
 
   pause() {
-    calling(() => this.#handle.want(Wish.Pause, 0, 0));
+    this.#want(Wish.Pause);
   }
 
   resume() {
-    calling(() => this.#handle.want(Wish.Resume, 0, 0));
+    this.#want(Wish.Resume);
   }
 
   get status() {
@@ -298,13 +319,35 @@ export class Store {
   async close() {
     if (typeof this.#unfollow === "function") this.#unfollow();
     this.#unfollow = undefined;
-    this.#link?.close();
     for (const end of this.#ends) BaseTransporter.attach(end, this, false);
+    this.#link?.close();
     await promise((token) => this.#handle.want(Wish.Close, 0, token));
     this.#listeners.clear();
     calling(() => this.#handle.releaseDatabases());
   }
 }
+
+/** What a validator makes of edits, as edits: it is shown all values of the item as they would be, keys left out, and may change
+ *  them. `current(name)`: the value of now. */
+function validated(validate, fields) {
+  return (edits, current) => {
+    if (typeof edits !== "object" || edits === null) return edits;
+    const whole = {};
+    for (const { name, default: byDefault } of fields) {
+      const given = edits[name] !== undefined || (current !== undefined && name in edits);
+      const value = given ? edits[name] : current === undefined ? byDefault : current(name);
+      if (value !== undefined) whole[name] = value;
+    }
+    const made = validate({ ...whole });
+    const accepted = { ...edits };
+    for (const { name } of fields)
+      if (isObject(made) && Object.hasOwn(made, name) && !Object.is(made[name], whole[name]))
+        accepted[name] = made[name];
+    return accepted;
+  };
+}
+
+const isObject = (value) => typeof value === "object" && value !== null;
 
 /** A listener that throws disturbs nobody else; its error is reported as any uncaught one. */
 function call(listener, news) {

@@ -13,8 +13,11 @@ import {
   WireAction,
 } from "./wasm/concordia.js";
 import { ConcordiaError, readBody, toError } from "./error.js";
-import { FACTS, FRESH, Keeper, Link, TransporterError, problemOf } from "./link.js";
+import { CHECKER, FACTS, FRESH, GO_ON, Keeper, Link, TransporterError, problemOf } from "./link.js";
+import { Live } from "./live.js";
 import { middlewareOf, place } from "./middleware.js";
+import { HttpOfflineChecker } from "./offline-checker.js";
+import { goOn, isConditional, onward, scopeOf } from "./paging.js";
 import { calling, demandReady } from "./page.js";
 
 const NEEDED = ["_prepareSend", "_send", "_fetch"];
@@ -76,8 +79,8 @@ export class BaseTransporter {
     return this._prepareFetch(...args);
   }
 
-  _initialFetch(req) {
-    return this._fetch(req);
+  _initialFetch(req, reading) {
+    return this._fetch(req, reading);
   }
 }
 
@@ -104,9 +107,14 @@ export class ClientStorage extends BaseTransporter {
 /** No end at all: that target does not exist. */
 export class EmptyTransporter extends BaseTransporter {}
 
+/** The place of a collection's body among the facts of an exchange. */
+const BODY = 16;
+
 /** What an exchange came to. */
 function answerOf(facts, req) {
   const [ending, status, kind, data, text, wait, location, version, res] = facts;
+  // Nothing has changed. Whoever looks at the rows sees none.
+  if (ending === 3 && status === 304) return { data: [], complete: false, status, version, res, req };
   if (ending === 3 && status < 300 && kind <= 1) return { data, status, version, location, res, req, [FRESH]: true };
   const kinds = { 401: "unauthorized", 404: "notFound", 409: "conflict", 410: "notFound", 412: "conflict" };
   const name =
@@ -121,15 +129,55 @@ function answerOf(facts, req) {
 export class HttpTransporter extends Transporter {
   static middleware = [...Transporter.middleware];
   static baseUrl;
+  /** The checkers of all transporters; the first that speaks for a collection's address counts. */
+  static offlineCheckers = [];
   #number;
+  #options;
+  /** Whether another origin may have refused to be shown what an earlier answer gave. */
+  #isShy = false;
+
+  static addOfflineChecker(checker) {
+    const made = checker instanceof HttpOfflineChecker ? checker : new HttpOfflineChecker(checker);
+    HttpTransporter.offlineCheckers.push(made);
+  }
 
   constructor(options) {
     demandReady();
     super();
     const baseUrl = options?.baseUrl ?? new.target.baseUrl;
+    const { offlineChecker } = options ?? {};
+    if (offlineChecker !== undefined && !(offlineChecker instanceof HttpOfflineChecker))
+      throw new ConcordiaError("E_OPTIONS", "the option `offlineChecker` must be an HttpOfflineChecker");
     this.#number = calling(() => httpTransporter({ ...options, ...(baseUrl === undefined ? {} : { baseUrl }) }));
-    const { origin, path, basePath, timeout, patches, conditional } = httpOptions(this.#number);
-    Object.assign(this, { origin, path, basePath, timeout, conditional, update: patches ? "PATCH" : "PUT" });
+    this.#options = httpOptions(this.#number);
+    const { origin, path, basePath, timeout, patches, conditional } = this.#options;
+    Object.assign(this, {
+      origin,
+      path,
+      basePath,
+      timeout,
+      conditional,
+      update: patches ? "PATCH" : "PUT",
+      offlineChecker,
+    });
+    this.scope = scopeOf(this.#options);
+  }
+
+  /** Who can tell whether the collection can be reached, if anybody can; for the package's own use. */
+  [CHECKER]() {
+    return this.offlineChecker ?? HttpTransporter.offlineCheckers.find((one) => one.test(this.#options.basePath));
+  }
+
+  /** The request for a page, or for what has changed; for the package's own use. */
+  [GO_ON](req, reading) {
+    return goOn(this.#options, req, this.#isShy && typeof reading.cursor === "object" ? {} : reading);
+  }
+
+  /** Changes made elsewhere, if the option `live` says where they are told; returns what ends it. */
+  _subscribe(listener, store) {
+    if (this.#options.live === undefined) return undefined;
+    const live = new Live(this.#options.live, { ...store, heard: listener });
+    return Object.assign(() => live.close(), { told: () => live.told() });
   }
 
   #prepare(action, id, body, key, version) {
@@ -154,8 +202,14 @@ export class HttpTransporter extends Transporter {
     return this.#prepare(WireAction.FetchAll);
   }
 
-  _fetch(req) {
-    return this.#exchange(req, WireAction.FetchAll);
+  async _fetch(req) {
+    const facts = await httpExchange(this.#number, req, WireAction.FetchAll);
+    // A server of another origin has to allow the header, and a browser does not say that this was the reason. What is not shown it
+    // the next time tells.
+    const here = globalThis.location?.origin;
+    if (facts[0] === 0 && here !== undefined && here !== this.origin) this.#isShy = isConditional(req);
+    const answer = answerOf(facts, req);
+    return answer.status === 304 ? answer : { ...answer, ...onward(this.#options, req, answer.res, facts[BODY]) };
   }
 
   _prepareFetchOne(item) {
@@ -170,13 +224,21 @@ export class HttpTransporter extends Transporter {
 /** A record as a row of the database, and back. */
 const COLUMNS = 3;
 
+/** The version of a record's schema stands behind the columns, as the engine writes it. */
+const VERSION = "_schemaVersion";
+
 function toRow({ record, key, remoteKey }) {
-  const { _sync, ...values } = record;
-  return [key, remoteKey, _sync, Object.keys(values), ...Object.values(values)];
+  const { _sync, [VERSION]: version, ...values } = record;
+  const columns = Object.keys(values);
+  return [key, remoteKey, _sync, version === undefined ? columns : [...columns, version], ...Object.values(values)];
 }
 
 function toRecord(row, { key, storageKey }) {
-  const record = Object.fromEntries(row[COLUMNS].map((name, at) => [name, row[COLUMNS + 1 + at]]));
+  const named = row[COLUMNS].map((name, at) => [
+    typeof name === "number" ? VERSION : name,
+    typeof name === "number" ? name : row[COLUMNS + 1 + at],
+  ]);
+  const record = Object.fromEntries(named);
   record[storageKey] = row[0];
   if (row[1] !== undefined) record[key] = row[1];
   if (row[2] !== undefined) record._sync = row[2];
@@ -190,12 +252,13 @@ export const kept = (act) =>
   });
 
 /** The number of the browser's own database with these options. */
-export function openDatabase({ database: name = "concordia", durability = "relaxed" } = {}) {
+export function openDatabase({ database: name = "concordia", durability = "relaxed", persist = true } = {}) {
   demandReady();
   if (durability !== "relaxed" && durability !== "strict")
     throw new ConcordiaError("E_OPTIONS", '`durability` is "relaxed" or "strict"');
   if (typeof name !== "string") throw new ConcordiaError("E_OPTIONS", "`database` must be a name");
-  return calling(() => database(name, durability === "strict"));
+  if (typeof persist !== "boolean") throw new ConcordiaError("E_OPTIONS", "`persist` is true or false");
+  return calling(() => database(name, durability === "strict", persist));
 }
 
 /** The browser's own database. */
@@ -214,7 +277,10 @@ export class IndexedDbClientStorage extends ClientStorage {
 
   _send(req) {
     const erased = req.action === "delete";
-    return kept(() => databaseWrite(this.#number, req.store, erased ? [] : [toRow(req)], erased ? [req.key] : []));
+    // Whose record is erased was read, or written, here.
+    const version = erased ? 0 : (req.record[VERSION] ?? 1);
+    const [puts, gone] = erased ? [[], [req.key]] : [[toRow(req)], []];
+    return kept(() => databaseWrite(this.#number, req.store, puts, gone, version));
   }
 
   _prepareFetch(names) {
@@ -255,12 +321,12 @@ function demandObject(end, option) {
     );
 }
 
-/** The link to a store's transporter; nothing for none. For `calls` see `Link`. */
-export function openTransporter(transporter, store, ...calls) {
+/** The link to a store's transporter; nothing for none. For `told` and `shape` see `Link`. */
+export function openTransporter(transporter, store, told, shape) {
   if (isAbsent(transporter)) return undefined;
   demandObject(transporter, "transporter");
   demandMethods(transporter, "transporter");
-  return new Link(transporter, store, ...calls);
+  return new Link(transporter, store, told, shape);
 }
 
 /** The number of a store's client storage; nothing for none. */

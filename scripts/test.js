@@ -15,6 +15,7 @@ const BROWSER_TEST_LIMIT_SECONDS = 300;
 
 /** What drives browsers by itself. */
 const IN_BROWSERS = [join("tests", "e2e"), join("tests", "facts")];
+const ACCEPTANCE = join("tests", "accept");
 
 const WASM = ["--target", "wasm32-unknown-unknown"];
 
@@ -31,6 +32,7 @@ const PARTS = [
     needsBuild: true,
     run: e2e,
   },
+  { name: "accept", title: "what it must show, over a server with faults (tests/accept)", needsBuild: true, run: accept },
 ];
 
 process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;
@@ -117,11 +119,16 @@ async function browser() {
 }
 
 async function packageTests() {
-  return nodeTests(testFiles("tests").filter((file) => !IN_BROWSERS.some((folder) => file.startsWith(folder))));
+  const apart = [...IN_BROWSERS, ACCEPTANCE];
+  return nodeTests(testFiles("tests").filter((file) => !apart.some((folder) => file.startsWith(folder))));
 }
 
 async function e2e() {
   return nodeTests(IN_BROWSERS.flatMap((folder) => testFiles(folder)));
+}
+
+async function accept() {
+  return nodeTests(testFiles(ACCEPTANCE));
 }
 
 // ------------------------------------------------------------------------------------------------------------- counting

@@ -146,7 +146,10 @@ impl<R: Row> Engine<R> {
             Input::Resume(store) => self.pause(store, false),
             Input::Close(store, token) => self.close(store, token),
             Input::TurnEnded => self.run(),
-            Input::Loaded { store, records, problem, cursor } => self.loaded(store, records, problem, cursor),
+            Input::Loaded { store, records, problem, cursor, lost } => {
+                self.loaded(store, records, problem, cursor, lost)
+            }
+            Input::StorageEnded(storage, failure) => self.storage_ended(storage, failure),
             Input::Persisted(command, result) => self.persisted(command, result),
             Input::Answered(command, answer) => self.answered(command, &answer),
             Input::Fetched(command, answer) => self.fetched(command, answer),

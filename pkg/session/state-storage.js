@@ -50,9 +50,9 @@ export class IndexedDbStateStorage {
   async set(userId, state) {
     const key = userKey(userId);
     const put = [key, undefined, undefined, COLUMNS, state];
-    await kept(() =>
-      databaseWrite(this.#number, STORE, state === undefined ? [] : [put], state === undefined ? [key] : []),
-    );
+    const [puts, erased] = state === undefined ? [[], [key]] : [[put], []];
+    // 0: states say their version themselves.
+    await kept(() => databaseWrite(this.#number, STORE, puts, erased, 0));
   }
 }
 

@@ -33,9 +33,10 @@ pub struct SchemaHandle {
 
 #[wasm_bindgen(js_class = SchemaHandle)]
 impl SchemaHandle {
-    /// Checks a definition: an array of `{name, kind, primary, key, storageKey, refers, properties, items}`.
+    /// Checks a definition: an array of `{name, kind, primary, key, storageKey, refers, properties, items}`. `migrations[2]` is a
+    /// function that brings what was stored under version 1 to version 2.
     #[wasm_bindgen(constructor)]
-    pub fn new(definition: Array) -> Thrown<Self> {
+    pub fn new(definition: Array, version: u32, migrations: &JsValue) -> Thrown<Self> {
         let properties: Vec<Property> = definition.iter().map(|described| property(&described)).collect();
         let schema = Schema::new(&properties).map_err(thrown)?;
         let kinds = Array::new();
@@ -44,7 +45,7 @@ impl SchemaHandle {
                 kinds.push(&described);
             }
         }
-        let shape = Shape::new(&schema, &kinds).map_err(thrown)?;
+        let shape = Shape::new(&schema, &kinds, version, migrations).map_err(thrown)?;
         Ok(Self { schema, shape })
     }
 
@@ -126,14 +127,17 @@ pub fn keeper(keeper: Keeper) -> Thrown<u32> {
 /// The rows of a store as they lie in a database.
 #[wasm_bindgen(js_name = databaseLoad)]
 pub fn database_load(number: u16, store: &str) -> Thrown<Promise> {
-    let loading = opened(number)?.load(store, KEY_PLACE);
-    Ok(future_to_promise(async move { loading.await.map(Into::into).map_err(|failure| thrown(failure.fault())) }))
+    // Each record says its version itself.
+    let loading = opened(number)?.load(store, KEY_PLACE, u32::MAX);
+    Ok(future_to_promise(async move {
+        loading.await.map(|stored| stored.records.into()).map_err(|failure| thrown(failure.fault()))
+    }))
 }
 
-/// Writes rows of a store into a database, and erases others.
+/// Writes rows of a store into a database, and erases others; `version` is that of their schema.
 #[wasm_bindgen(js_name = databaseWrite)]
-pub fn database_write(number: u16, store: String, puts: Array, erased: Vec<JsValue>) -> Thrown<Promise> {
-    let batch = vec![StoreWrites { store, key_name: KEY_PLACE.into(), puts, erased, mark: None }];
+pub fn database_write(number: u16, store: String, puts: Array, erased: Vec<JsValue>, version: u32) -> Thrown<Promise> {
+    let batch = vec![StoreWrites { store, key_name: KEY_PLACE.into(), puts, erased, mark: None, version }];
     let writing = opened(number)?.persist(batch);
     Ok(future_to_promise(async move {
         writing.await.map(|()| JsValue::UNDEFINED).map_err(|failure| thrown(failure.fault()))
@@ -145,11 +149,12 @@ fn opened(number: u16) -> Thrown<Rc<IndexedDb>> {
     found.ok_or_else(|| thrown(Fault::new(Code::Options, "this is no database")))
 }
 
-/// The number of the database with this name, opened at its first use; `strict` asks for durability `"strict"`.
+/// The number of the database with this name, opened at its first use; `strict` asks for durability `"strict"`, `keeps` the
+/// browser to keep what is in it.
 #[wasm_bindgen(js_name = database)]
-pub fn database(name: &str, strict: bool) -> Thrown<u32> {
+pub fn database(name: &str, strict: bool, keeps: bool) -> Thrown<u32> {
     if name.is_empty() {
         return Err(thrown(Fault::new(Code::Options, "`database` must be a name; leave it out for \"concordia\"")));
     }
-    Ok(u32::from(driver().map_err(thrown)?.storage(name, strict).0))
+    Ok(u32::from(driver().map_err(thrown)?.storage(name, strict, keeps).0))
 }

@@ -13,9 +13,10 @@ use crate::{
         output::Made,
     },
     web::{
-        driver::{Driver, StoreShell, driver, storage_key as key_value},
+        client_storage::indexed_db::room_left,
+        driver::{Driver, StoreShell, driver},
         record::fault_object,
-        row::{JsRow, Shape},
+        row::{JsRow, Shape, key_value},
         transporter::custom::Link,
     },
 };
@@ -58,6 +59,8 @@ pub enum Wish {
     Missed,
     /// To say that the server can be reached again.
     Reachable,
+    /// There are new credentials.
+    Authorized,
     /// No requests.
     Pause,
     /// Requests again.
@@ -187,6 +190,7 @@ impl StoreHandle {
             Wish::Lost => Input::Lost(self.id),
             Wish::Missed => Input::Missed(self.id),
             Wish::Reachable => Input::Reachable(self.id),
+            Wish::Authorized => Input::Authorized(self.id),
             Wish::Pause => Input::Pause(self.id),
             Wish::Resume => Input::Resume(self.id),
             Wish::Close => Input::Close(self.id, token),
@@ -198,11 +202,6 @@ impl StoreHandle {
         let Some(mut rows) = self.shape.take_all(rows, false, deleted) else { return Ok(()) };
         rows.problem = rows.problem.or_else(|| problem.map(|problem| Fault::new(Code::BadAnswer, problem)));
         self.act(Input::Heard(self.id, rows))
-    }
-
-    /// The transporter's middleware says that there are new credentials.
-    pub fn authorized(&self) -> Thrown<()> {
-        self.act(Input::Authorized(self.id))
     }
 
     /// Lets go of databases that no open store uses.
@@ -279,6 +278,14 @@ impl StoreHandle {
         set("pending", &JsValue::from_f64(status.pending as f64));
         set("parked", &JsValue::from_f64(status.parked as f64));
         set("sender", &JsValue::TRUE);
+        if self
+            .driver
+            .shell(self.id)
+            .and_then(|shell| shell.storage)
+            .is_some_and(|id| self.driver.database(id).is_some())
+        {
+            set("estimate", &room_left());
+        }
         if let Some(fault) = &status.last_error {
             set("lastError", &fault_object(fault));
         }

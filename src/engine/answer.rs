@@ -238,10 +238,13 @@ impl<R: Row> Engine<R> {
         sync.settled = Settled::Existent;
         sync.rebase(&attempt, &item.row);
         item.touched = clock;
-        (item.validator, item.disputes) = (validator, 0);
-        if let Some(told) = told {
-            self.merge(id, told, asked);
-            self.relate(id);
+        (item.validator, item.disputes) = (None, 0);
+        let is_merged = told.is_none_or(|told| self.merge(id, told, asked));
+        self.relate(id);
+        if let Some(item) = self.items.get_mut(id) {
+            // A row that was not merged may be newer than the one here, and so may its state.
+            item.stale |= validator.is_some() && !is_merged;
+            item.validator = validator.filter(|_| is_merged);
         }
         if let Some(item) = self.items.get_mut(id) {
             item.settle();

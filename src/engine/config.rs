@@ -16,11 +16,16 @@ pub const BLOCKED_AFTER: u32 = 3;
 pub const RETRY_AFTER_CAP: Millis = Millis(3_600_000);
 /// Requests in an outage that are free; after them one every `OUTAGE_SPACING`.
 pub const OUTAGE_FREE: u64 = 8;
+/// One of so many probes of an outage may be an edit that was never sent; the others are reads, or edits that were. What has
+/// been sent is frozen, and could not be joined with what is edited while the outage lasts.
+pub const ANY_PROBE: u32 = 8;
 /// The least span between requests of a long outage.
 pub const OUTAGE_SPACING: Millis = Millis(5_000);
 /// How often in a row the edits of one item are merged into what the server says it holds instead; then it is parked. Who
 /// loses so often against others' edits contradicts a rule of the server rather than them.
 pub const MAX_DISPUTES: u8 = 5;
+/// How often an item is read in vain, by a server that can be reached, before its edit is sent without.
+pub const MAX_LOOKS: u8 = 3;
 /// How often an aborted batch is written again at once, before client storage counts as failed.
 pub const BATCH_TRIES: u32 = 3;
 /// An outage that is shorter is no reason to read whole collections again: nobody who looks at the page for as long as

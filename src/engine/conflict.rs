@@ -6,14 +6,15 @@
 
 use super::{
     Engine,
-    config::MAX_DISPUTES,
+    config::{MAX_DISPUTES, MAX_LOOKS},
     connectivity::Task,
     error::{Code, Fault},
     id::{CommandId, ItemId, StoreId, Validator},
     input::{Policy, Resolution},
     item::{Attempt, AttemptState, Item, Sync},
     lifecycle::Action,
-    outcome::{Answer, Body, Response},
+    outbox::{Sent, What},
+    outcome::{Answer, Body, Outcome, Response},
     output::{Command, Conflict},
     row::{FieldSet, RemoteRow, Row},
     time::Instant,
@@ -46,6 +47,8 @@ pub(super) struct Decision<R> {
     fields: FieldSet,
     /// The edited fields as they were when the app was asked.
     local: R,
+    /// Whether the item was removed then.
+    removed: bool,
     /// What the server said. Taken in only with the app's word: after a restart it would be asked anew.
     told: Learnt<R>,
 }
@@ -66,10 +69,8 @@ impl<R: Row> Engine<R> {
         let is_nameless = item.remote_key.is_none();
         item.validator = None;
         let Some(attempt) = item.in_flight_mut() else { return };
-        // Only one that was sent before can have met itself.
-        if is_nameless && attempt.attempts <= 1 && fault.code != Code::Uncertain {
-            return self.park(id, fault);
-        }
+        // A create may have met itself even if it was sent once: browsers repeat a request by themselves when a connection ends
+        // before its first byte (RFC 9110 §9.2.2 allows it only where it does no harm; Chromium does it for POST as well).
         attempt.state = AttemptState::Disputed(fault, now);
         match answer {
             Answer::Response(Response { body: Body::Json(told), said: Some(_), version, .. }) if !is_nameless => {
@@ -87,13 +88,14 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get(id).filter(|item| item.disputed().is_some()) else { return };
         let (store, has_key) = (item.store, item.remote_key.is_some());
         let Some(place) = self.stores[store].origin.filter(|_| self.may_ask(store)) else { return };
-        let read = if has_key { Task::Single(id) } else { Task::Collection(store) };
         if !has_key {
             // What was made before the last read ended may be in none that goes on from there.
             self.set_cursor(store, None);
         }
-        if !(has_key && self.is_fetching_one(id)) {
-            self.origins[place].ask(read);
+        // A read that was asked for before proves nothing.
+        let decides = |sent: &Sent| sent.what == What::Single(id) && self.decides(id, sent.asked);
+        if !self.requests.values().any(decides) {
+            self.origins[place].ask(if has_key { Task::Single(id) } else { Task::Collection(store) });
         }
     }
 
@@ -141,7 +143,7 @@ impl<R: Row> Engine<R> {
     /// The server's row is here: decides about an attempt that it contradicted. False if none waits for that.
     pub(super) fn settle_dispute(&mut self, id: ItemId, told: Learnt<R>) -> bool {
         let Some(item) = self.items.get(id) else { return false };
-        let Some((fault, _)) = item.disputed() else { return false };
+        let Some((fault, _)) = item.disputed().filter(|(_, since)| *since <= told.asked) else { return false };
         let fault = fault.clone();
         if item.heard > told.asked {
             // Somebody has heard of something newer meanwhile.
@@ -171,6 +173,11 @@ impl<R: Row> Engine<R> {
         true
     }
 
+    /// Whether an answer to a question of that moment decides a dispute of the item.
+    pub(super) fn decides(&self, id: ItemId, asked: Instant) -> bool {
+        self.items.get(id).and_then(Item::disputed).is_some_and(|(_, since)| since <= asked)
+    }
+
     /// What decides a dispute cannot be read: somebody else has to.
     pub(super) fn leave_dispute(&mut self, id: ItemId) {
         if let Some((fault, _)) = self.items.get(id).and_then(Item::disputed) {
@@ -184,7 +191,11 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get_mut(id) else { return };
         item.disputes += 1;
         let status = fault.status.unwrap_or(CONFLICT);
-        if item.disputes > MAX_DISPUTES || item.would_repeat(&told.row, told.validator.as_ref(), status) {
+        // Once what the server holds is known for sure, the same edit may be sent once more on that.
+        let is_again = item.disputes > 1;
+        let is_hopeless =
+            item.disputes > MAX_DISPUTES || is_again && item.would_repeat(&told.row, told.validator.as_ref(), status);
+        if is_hopeless {
             return self.park(id, fault);
         }
         self.unstart(id);
@@ -212,8 +223,8 @@ impl<R: Row> Engine<R> {
     }
 
     fn take_in(&mut self, id: ItemId, told: &Learnt<R>) {
-        self.merge(id, &told.row, told.asked);
-        if let Some(item) = self.items.get_mut(id)
+        if self.merge(id, &told.row, told.asked)
+            && let Some(item) = self.items.get_mut(id)
             && item.validator != told.validator
             && told.validator.is_some()
         {
@@ -228,14 +239,14 @@ impl<R: Row> Engine<R> {
         let command = self.next_command();
         let Some(item) = self.items.get_mut(id) else { return };
         let Some(sync) = item.sync.as_deref() else { return };
-        let (edited, nothing) = (sync.edited(), item.row.pick(FieldSet::NONE));
+        let (edited, nothing, removed) = (sync.edited(), item.row.pick(FieldSet::NONE), sync.deletes());
         let local = item.row.pick(edited);
         let base = sync.base.as_ref().map_or(nothing, |base| base.pick(edited.and(sync.base_fields)));
         item.deciding = Some(command);
         let conflict = Conflict { base, local: local.clone(), remote: told.row.row.clone(), status };
         let store = item.store;
         self.out.commands.push(Command::Resolve(command, store, id, conflict));
-        self.decisions.insert(command, Decision { item: id, fields, local, told });
+        self.decisions.insert(command, Decision { item: id, fields, local, removed, told });
         self.reslot(id);
     }
 
@@ -261,10 +272,15 @@ impl<R: Row> Engine<R> {
         self.run();
     }
 
-    fn follow(&mut self, Decision { item: id, fields, local, told }: Decision<R>, resolution: Resolution<R>) {
+    fn follow(&mut self, decision: Decision<R>, resolution: Resolution<R>) {
+        let Decision { item: id, fields, local, removed, told } = decision;
         self.take_in(id, &told);
         let Some(item) = self.items.get_mut(id) else { return };
         item.deciding = None;
+        if item.is_removed() != removed {
+            // The app has removed it meanwhile, and that is newer than its word.
+            return;
+        }
         let Some(sync) = item.sync.as_deref().filter(|sync| sync.in_flight.is_none() && sync.pending.is_some()) else {
             return;
         };
@@ -373,6 +389,16 @@ impl<R: Row> Engine<R> {
             self.origins[place].ask(Task::Single(id));
         }
         true
+    }
+
+    /// The read of an item has ended. Whether its edit still waits for one: not for one that is refused, or fails again and again
+    /// although the server can be reached.
+    pub(super) fn looks_on(&mut self, id: ItemId, outcome: Outcome) -> bool {
+        let Some(item) = self.items.get_mut(id).filter(|item| item.stale) else { return false };
+        item.looks += u8::from(matches!(outcome, Outcome::Unknown | Outcome::Later));
+        item.stale = !matches!(outcome, Outcome::Applied | Outcome::Parked(_)) && item.looks < MAX_LOOKS;
+        item.looks *= u8::from(item.stale);
+        item.stale
     }
 
     /// Edits of the origin's stores that have not left may be old when they do.

@@ -5,7 +5,7 @@
 
 use super::{
     backoff::Random,
-    config::{BACKOFF_CAP, BLOCKED_AFTER, MAX_REQUESTS, OUTAGE_FREE, OUTAGE_SPACING},
+    config::{ANY_PROBE, BACKOFF_CAP, BLOCKED_AFTER, MAX_REQUESTS, OUTAGE_FREE, OUTAGE_SPACING},
     error::Fault,
     id::{ItemId, Seq, StoreId},
     sorted::{Map, Set},
@@ -193,6 +193,12 @@ impl Origin {
         self.trouble.as_ref().filter(|trouble| trouble.lost).map(|trouble| trouble.since)
     }
 
+    /// Whether the server is out of reach, and nothing is under way or waits that would find out when it is back.
+    pub(super) fn is_idle_outage(&self) -> bool {
+        let lost = self.connection() == Connection::Offline;
+        lost && self.prober.is_none() && self.busy == 0 && !self.has_work() && self.waiting.is_empty()
+    }
+
     /// Whether anything is to be asked, but for what waits for its own sake.
     pub(super) fn has_work(&self) -> bool {
         !(self.ready.is_empty() && self.lost.is_empty())
@@ -306,6 +312,26 @@ impl Origin {
     /// Takes out the task that is next.
     pub(super) fn pop_ready(&mut self) -> Option<Task> {
         self.ready.pop_first()
+    }
+
+    /// Takes out the first of those that may leave of which this is true.
+    pub(super) fn pop_ready_if(&mut self, is_it: impl Fn(&Task) -> bool) -> Option<Task> {
+        let task = self.ready.iter().copied().find(is_it)?;
+        self.ready.remove(&task);
+        Some(task)
+    }
+
+    /// An edit that may leave.
+    pub(super) fn ready_edit(&self) -> Option<ItemId> {
+        self.ready.iter().find_map(|task| match task {
+            Task::Edit(_, id) => Some(*id),
+            Task::Collection(_) | Task::Single(_) => None,
+        })
+    }
+
+    /// Whether anything will do as the next probe of an outage. The collection's address alone may be blocked.
+    pub(super) fn probes_by_anything(&self) -> bool {
+        self.trouble.as_ref().is_none_or(|trouble| trouble.failures % ANY_PROBE == ANY_PROBE - 1)
     }
 
     /// Takes out a task whose wait is over.

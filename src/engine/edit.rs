@@ -187,7 +187,8 @@ impl<R: Row> Engine<R> {
     /// `deletes`: to be deleted.
     pub(super) fn unpark(&mut self, id: ItemId, deletes: bool) {
         let Some(item) = self.items.get_mut(id) else { return };
-        if deletes || item.pending_action() == Some(Action::Delete) {
+        let removes = deletes || item.pending_action() == Some(Action::Delete);
+        if removes && item.remote_key.is_some() {
             item.sync.iter_mut().for_each(|sync| sync.recognise());
         }
         let all = self.stores[item.store].fields;

@@ -110,8 +110,14 @@ codes! {
     Quota = "E_QUOTA",
     /// Client storage could not be opened, or refused to work.
     Storage = "E_STORAGE",
-    /// The database was made, or is being upgraded, by a newer version of the package.
+    /// The database, or a store's rows in it, were written by a newer version of the package or of the app.
     NewerVersion = "E_NEWER_VERSION",
+    /// The local database is gone, or was emptied, since it was last used.
+    DataLoss = "E_DATA_LOSS",
+    /// Stored records made no sense, or could not be brought to the schema's version; they were set apart.
+    Quarantined = "E_QUARANTINED",
+    /// The schema's validator does not accept the values.
+    Validation = "E_VALIDATION",
     /// The storage of the users' state failed, did not answer in time, or gave something that is no state.
     StateStorage = "E_STATE_STORAGE",
     /// There is no usable token: the user has to log in.
@@ -133,7 +139,7 @@ pub enum StorageFailure {
     Aborted(String),
     /// The database cannot be opened or used: private mode, no IndexedDB, a lost connection that did not come back.
     Refused(String),
-    /// The database has a newer version than this code knows, or another tab asked to upgrade it.
+    /// The database, or a store's rows in it, have a newer version than this code knows, or another tab asked to upgrade it.
     NewerVersion,
 }
 
@@ -156,7 +162,7 @@ impl StorageFailure {
             ),
             Self::NewerVersion => Fault::new(
                 Code::NewerVersion,
-                "the local database belongs to a newer version of the package; reload the page to get that version",
+                "the local database belongs to a newer version of the app, and nothing is written to it; reload the page to get that version",
             ),
         }
     }

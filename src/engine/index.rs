@@ -27,6 +27,10 @@ impl Index {
         self.get(key).is_some()
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.taken
+    }
+
     /// The item that had the key before, if one had.
     pub(super) fn insert(&mut self, key: Key, item: ItemId) -> Option<ItemId> {
         if (self.taken + 1) * 4 > self.slots.len() * 3 {

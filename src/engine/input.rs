@@ -155,7 +155,11 @@ pub enum Input<R> {
         problem: Option<Fault>,
         /// Where the next read of the collection goes on, as it was stored with them.
         cursor: Option<String>,
+        /// What was in it when it was last used here, if that is not the database that was read now.
+        lost: Option<Lost>,
     },
+    /// A client storage ended by itself, for all its stores.
+    StorageEnded(StorageId, StorageFailure),
     /// A batch was committed, or was not.
     Persisted(CommandId, Result<(), StorageFailure>),
     /// A `Send` was answered.
@@ -238,4 +242,24 @@ pub struct Record<R> {
     pub sync: Option<Box<Sync<R>>>,
     /// Which state of the server's row this is, if the server tells.
     pub validator: Option<Validator>,
+    /// Set if it was written under an older version of the schema and has been brought to this one.
+    pub migrated: Option<Migrated>,
+}
+
+/// What bringing a record to another version of the schema has done to the payload of its attempt, if it has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// Whether any field of the payload is another one now.
+    pub whole: bool,
+    /// Whether one of those that were edited is.
+    pub edited: bool,
+}
+
+/// What client storage held of a store when it was last used, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Its records.
+    pub records: u32,
+    /// Those of them that had something to say to the server.
+    pub unsynced: u32,
 }

@@ -42,13 +42,24 @@ pub struct Attempt<R> {
     pub strikes: u32,
     /// Whether it waits only because its origin was in trouble the last time it was sent.
     pub lost: bool,
+    /// Whether its key is another one than client storage has.
+    pub rekeyed: bool,
 }
 
 impl<R> Attempt<R> {
     /// An edit that is to be sent next.
     #[must_use]
     pub const fn new(edit: Edit) -> Self {
-        Self { edit, attempts: 0, frozen: None, validator: None, state: AttemptState::Ready, strikes: 0, lost: false }
+        Self {
+            edit,
+            attempts: 0,
+            frozen: None,
+            validator: None,
+            state: AttemptState::Ready,
+            strikes: 0,
+            lost: false,
+            rekeyed: false,
+        }
     }
 }
 
@@ -170,6 +181,8 @@ pub(super) struct Item<R> {
     pub(super) validator: Option<Validator>,
     /// Whether its pending edit has waited so long that somebody else may have changed the row: it is read before that is sent.
     pub(super) stale: bool,
+    /// How often that read has failed although the server could be reached.
+    pub(super) looks: u8,
     /// The app decides about a conflict.
     pub(super) deciding: Option<CommandId>,
     /// How often its edits were contradicted, since one was taken.
@@ -200,6 +213,7 @@ impl<R: Row> Item<R> {
             sync: None,
             validator: None,
             stale: false,
+            looks: 0,
             deciding: None,
             disputes: 0,
             touched: Instant(0),

@@ -6,6 +6,7 @@
 
 use super::{
     Engine,
+    arena::Items,
     connectivity::{Slot, Task},
     id::{CommandId, ItemId, StoreId, Token},
     item::{Attempt, AttemptState, Edit, Item},
@@ -107,6 +108,7 @@ impl<R: Row> Engine<R> {
     pub(super) fn dispatch(&mut self) {
         for place in 0..self.origins.len() {
             self.origins[place].prober = self.prober(place);
+            self.ask_something(place);
             while let Some(task) = self.origins[place].pop_due(self.now) {
                 self.make_ready(place, task);
             }
@@ -114,7 +116,12 @@ impl<R: Row> Engine<R> {
                 if self.probe(place) {
                     break;
                 }
-                if let Some(task) = self.origins[place].pop_ready() {
+                if self.origins[place].is_offline() && !self.origins[place].probes_by_anything() {
+                    match self.next_probe(place) {
+                        Some(task) => self.start(place, task),
+                        None => break,
+                    }
+                } else if let Some(task) = self.origins[place].pop_ready() {
                     self.start(place, task);
                 } else if self.origins[place].is_troubled()
                     && let Some(task) = self.origins[place].pop_lost()
@@ -125,6 +132,31 @@ impl<R: Row> Engine<R> {
                 }
             }
         }
+    }
+
+    /// What finds out whether a server that was out of reach is back: what is read, or was sent before. For an edit that never
+    /// was the collection is read.
+    fn next_probe(&mut self, place: usize) -> Option<Task> {
+        let was_sent = |items: &Items<R>, task: &Task| match task {
+            Task::Collection(_) | Task::Single(_) => true,
+            Task::Edit(_, id) => items.get(*id).is_some_and(|item| {
+                item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).is_some_and(|attempt| attempt.attempts > 0)
+            }),
+        };
+        if let Some(task) = self.origins[place].pop_ready_if(|task| was_sent(&self.items, task)) {
+            return Some(task);
+        }
+        if let Some(task) = self.origins[place].pop_lost() {
+            self.make_ready(place, task);
+            return self.origins[place].pop_ready_if(|ready| was_sent(&self.items, ready));
+        }
+        let store = self.origins[place].ready_edit().and_then(|id| self.items.get(id)).map(|item| item.store)?;
+        if self.is_fetching(store) {
+            // That read left before the outage, and may take its time.
+            return self.origins[place].pop_ready();
+        }
+        self.ask_missed(store);
+        self.origins[place].pop_ready_if(|task| *task == Task::Collection(store))
     }
 
     fn start(&mut self, place: usize, task: Task) {
@@ -170,11 +202,17 @@ impl<R: Row> Engine<R> {
             self.touch(id);
         }
         let probe = self.origins[place].reserve();
-        if is_new && self.writes_ahead(store) {
+        if (is_new || self.is_rekeyed(id)) && self.writes_ahead(store) {
             self.store_first(id, probe);
         } else {
             self.send(place, id, probe);
         }
+    }
+
+    /// Whether the attempt has a key that client storage does not have yet.
+    fn is_rekeyed(&self, id: ItemId) -> bool {
+        let Some(item) = self.items.get(id).filter(|item| item.committed < item.version) else { return false };
+        item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).is_some_and(|attempt| attempt.rekeyed)
     }
 
     /// Client storage has to have the attempt before it leaves.
@@ -198,11 +236,14 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// An attempt that waits for client storage, and so has not left, becomes a pending edit again.
+    /// An attempt that waits for client storage, and so has not left, becomes a pending edit again; one that left before,
+    /// under another key, stays.
     pub(super) fn unstore(&mut self, id: ItemId) {
-        if self.free_lane(id) {
-            self.unstart(id);
+        if !self.free_lane(id) {
+            return;
         }
+        let attempts = self.items.get_mut(id).and_then(Item::in_flight_mut).map_or(0, |attempt| attempt.attempts);
+        if attempts == 0 { self.unstart(id) } else { self.reslot(id) }
     }
 
     /// Gives back the lane of an attempt that waits for client storage. False if there is none.
@@ -257,6 +298,15 @@ impl<R: Row> Engine<R> {
         let (store, Some(key)) = (item.store, item.remote_key.clone()) else { return };
         let command = self.send_read(place, store, What::Single(id));
         self.out.commands.push(Command::FetchOne(command, store, id, key));
+    }
+
+    /// A server out of reach is probed though nothing waits: whoever looks at the status is to see it come back.
+    fn ask_something(&mut self, place: usize) {
+        if self.origins[place].is_idle_outage() {
+            let ours = |id: &StoreId| self.stores[*id].origin == Some(place) && self.may_ask(*id);
+            let store = self.stores.ids().find(ours);
+            store.into_iter().for_each(|store| self.ask_missed(store));
+        }
     }
 
     /// Where a store's transporter has a way of its own to see whether the server can be reached, that is tried before anything

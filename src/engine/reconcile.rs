@@ -33,11 +33,11 @@ pub(super) enum Served {
 }
 
 impl<R: Row> Engine<R> {
-    /// Merges the server's row into an item. `asked`: when it was asked for.
-    pub(super) fn merge(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) {
-        let Some(item) = self.items.get_mut(id) else { return };
+    /// Merges the server's row into an item. `asked`: when it was asked for. False if what is here may be newer.
+    pub(super) fn merge(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) -> bool {
+        let Some(item) = self.items.get_mut(id) else { return false };
         if item.heard > asked {
-            return;
+            return false;
         }
         item.heard = asked;
         let kept = item.sync.as_ref().map_or(FieldSet::NONE, |sync| sync.unsettled());
@@ -51,6 +51,7 @@ impl<R: Row> Engine<R> {
             self.touch(id);
             self.tell(id);
         }
+        true
     }
 
     /// The app asks for the collection.
@@ -320,16 +321,17 @@ impl<R: Row> Engine<R> {
         let (outcome, task) = (judge_read(answer), Task::Single(id));
         let blocked = self.note_miss(task, &sent, outcome);
         self.hear(&sent, outcome, answer, blocked);
+        let looks_on = self.looks_on(id, outcome);
         match (outcome, answer) {
             (Outcome::Applied, Answer::Response(response)) => {
                 let validator: Option<Validator> = response.version.as_deref().map(Into::into);
-                self.note_validator(sent.store, validator.is_some());
                 if let Body::Json(told) = &response.body {
                     let learnt = Learnt { row: told.clone(), validator: validator.clone(), asked: sent.asked };
                     if !self.settle_dispute(id, learnt) {
-                        self.hear_row(id, told, validator, sent.asked);
+                        self.hear_row(id, told, validator.clone(), sent.asked);
                     }
                 }
+                self.note_validator(sent.store, validator.is_some());
             }
             (Outcome::Parked(Code::NotFound), _) => {
                 self.origins[sent.origin].forgive(task);
@@ -350,25 +352,21 @@ impl<R: Row> Engine<R> {
             ) => {
                 // What is only awaited, and what decides a dispute, is asked for until it comes; a refresh is the app's matter.
                 let wanted = self.items.get(id).is_some_and(|item| item.awaited || item.disputed().is_some());
-                let again = wanted && !matches!(outcome, Outcome::Parked(_));
-                if !again {
+                let again = (wanted || looks_on) && !matches!(outcome, Outcome::Parked(_));
+                if !again && self.decides(id, sent.asked) {
                     self.leave_dispute(id);
                 }
                 self.ask_again(task, &sent, again, self.asked_wait(answer), blocked);
             }
         }
-        if let Some(item) = self.items.get_mut(id) {
-            // It was looked at, or cannot be.
-            item.stale = false;
-            self.reslot(id);
-        }
+        self.reslot(id);
         self.run();
     }
 
     /// The server does not have the item. False if that is left to what becomes of its edits.
     fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) -> bool {
+        let disputed = self.decides(id, asked);
         let Some(item) = self.items.get_mut(id) else { return true };
-        let disputed = item.disputed().is_some();
         if item.touched >= asked && !disputed {
             return false;
         }

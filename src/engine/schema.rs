@@ -12,7 +12,7 @@ use super::{
 pub const KINDS: [&str; 8] = ["string", "number", "boolean", "date", "object", "array", "key", "numberKey"];
 
 /// Names that an item uses itself, or that JavaScript gives a meaning of its own.
-pub const RESERVED: [&str; 22] = [
+pub const RESERVED: [&str; 23] = [
     "__id",
     "removed",
     "stored",
@@ -34,6 +34,7 @@ pub const RESERVED: [&str; 22] = [
     "prototype",
     "__proto__",
     "_sync",
+    "_schemaVersion",
     "hasOwnProperty",
 ];
 

@@ -28,6 +28,8 @@ pub(super) struct Storage {
     tries: u32,
     /// When a failed batch is tried again.
     pub(super) retry_at: Option<Millis>,
+    /// It has ended; said when the batches under way have.
+    ended: Option<StorageFailure>,
 }
 
 /// A batch that is being written.
@@ -74,7 +76,7 @@ impl<R: Row> Engine<R> {
     /// Why the store's edits are not durable, if they are not.
     pub(super) fn storage_failure(&self, store: StoreId) -> Option<&Fault> {
         let storage = self.stores[store].storage?;
-        self.storages.get(&storage)?.failure.as_ref()
+        self.stores[store].barred.as_ref().or(self.storages.get(&storage)?.failure.as_ref())
     }
 
     /// Whether edits of the store must be committed before they are sent.
@@ -135,7 +137,9 @@ impl<R: Row> Engine<R> {
     }
 
     fn open_storage(&self, store: StoreId) -> Access {
-        let Some(id) = self.stores[store].storage else { return Access::Never };
+        let Some(id) = self.stores[store].storage.filter(|_| self.stores[store].barred.is_none()) else {
+            return Access::Never;
+        };
         match self.storages.get(&id) {
             Some(storage) if storage.given_up => Access::Never,
             Some(storage) if storage.retry_at.is_some() => Access::Later,
@@ -146,11 +150,44 @@ impl<R: Row> Engine<R> {
     /// A batch was committed, or was not.
     pub(super) fn persisted(&mut self, command: CommandId, result: Result<(), StorageFailure>) {
         let Some(batch) = self.batches.remove(&command) else { return };
+        let storage = batch.storage;
         match result {
             Ok(()) => self.committed(batch),
             Err(failure) => self.not_committed(batch, &failure),
         }
+        self.conclude_storage(storage);
         self.run();
+    }
+
+    /// The storage takes no more batches; those under way are still answered.
+    pub(super) fn storage_ended(&mut self, storage: StorageId, failure: StorageFailure) {
+        self.storages.get_or_insert_with(storage, Default::default).ended = Some(failure);
+        self.conclude_storage(storage);
+        self.run();
+    }
+
+    fn conclude_storage(&mut self, id: StorageId) {
+        if self.batches.values().any(|batch| batch.storage == id) {
+            return;
+        }
+        let Some(storage) = self.storages.get_mut(&id) else { return };
+        let Some(failure) = storage.ended.take() else { return };
+        self.abandon(id, &failure);
+    }
+
+    /// The storage is not relied on any more in this page.
+    pub(super) fn abandon(&mut self, id: StorageId, failure: &StorageFailure) {
+        let storage = self.storages.get_or_insert_with(id, Default::default);
+        storage.failure = Some(failure.fault());
+        storage.given_up = true;
+        storage.retry_at = None;
+        self.degrade(id);
+    }
+
+    /// The rows of one store are not this app's to touch.
+    pub(super) fn bar(&mut self, store: StoreId, failure: &StorageFailure) {
+        self.stores[store].barred = Some(failure.fault());
+        self.degrade_stores(&[store], &failure.fault());
     }
 
     fn committed(&mut self, batch: Batch) {
@@ -213,19 +250,21 @@ impl<R: Row> Engine<R> {
 
     /// Client storage cannot be relied on: say so, and send what waited for it.
     pub(super) fn degrade(&mut self, storage: StorageId) {
-        self.tell_storage(storage);
-        let fault = self.storages.get(&storage).and_then(|storage| storage.failure.clone());
-        let ours = |erasure: &&Erasure| self.stores[erasure.store].storage == Some(storage);
-        let erased: Vec<ItemId> = self.erased.iter().filter(ours).map(|erasure| erasure.item).collect();
-        if let Some(fault) = fault {
-            erased.into_iter().for_each(|id| self.reject_item(id, &fault));
+        let stores: Vec<StoreId> = self.stores.ids().filter(|id| self.stores[*id].storage == Some(storage)).collect();
+        if let Some(fault) = self.storages.get(&storage).and_then(|storage| storage.failure.clone()) {
+            self.degrade_stores(&stores, &fault);
         }
-        let held: Vec<ItemId> = self
-            .items
-            .iter()
-            .filter(|(_, item)| self.stores[item.store].storage == Some(storage))
-            .map(|(id, _)| id)
-            .collect();
+    }
+
+    fn degrade_stores(&mut self, stores: &[StoreId], fault: &Fault) {
+        for store in stores {
+            self.changes(*store);
+        }
+        let ours = |erasure: &&Erasure| stores.contains(&erasure.store);
+        let erased: Vec<ItemId> = self.erased.iter().filter(ours).map(|erasure| erasure.item).collect();
+        erased.into_iter().for_each(|id| self.reject_item(id, fault));
+        let held: Vec<ItemId> =
+            self.items.iter().filter(|(_, item)| stores.contains(&item.store)).map(|(id, _)| id).collect();
         for id in held {
             if self.items.get(id).is_some_and(|item| item.storing().is_some()) {
                 self.released(id);
@@ -301,6 +340,7 @@ impl<R: Row> Item<R> {
             row: self.row.clone(),
             sync: self.sync.clone(),
             validator: self.validator.clone(),
+            migrated: None,
         };
         Write::Put(self.store, id, record)
     }

@@ -8,7 +8,7 @@ use super::{
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
     index::Index,
-    input::{Policy, Record, StoreOptions},
+    input::{Lost, Migrated, Policy, Record, StoreOptions},
     item::{AttemptState, Item, Sync},
     lifecycle::{Action, Settled},
     outbox::{Sent, What},
@@ -27,6 +27,10 @@ pub(super) struct Store {
     /// The place of its origin; nothing without a transporter.
     pub(super) origin: Option<usize>,
     pub(super) storage: Option<StorageId>,
+    /// Why its rows in client storage are not to be touched, if so.
+    pub(super) barred: Option<Fault>,
+    /// What is known to be gone from client storage, or was found in it and made no sense.
+    pub(super) damage: Option<Fault>,
     pub(super) fields: FieldSet,
     pub(super) refers: FieldSet,
     /// Items that are fetched because its items refer to them.
@@ -111,12 +115,18 @@ impl<R: Row> Engine<R> {
         let origin = options.origin.map(|name| self.origin(name));
         self.end_hold(origin);
         if let Some(storage) = options.storage {
+            // Nobody uses it: what became of it for those who did is over.
+            if !self.stores.ids().any(|id| self.stores[id].storage == Some(storage) && self.is_open(id)) {
+                self.storages.remove(&storage);
+            }
             self.storages.get_or_insert_with(storage, Storage::default);
         }
         let id = self.stores.insert(Store {
             name: options.name,
             origin,
             storage: options.storage,
+            barred: None,
+            damage: None,
             fields: FieldSet::first(options.fields),
             refers: options.refers,
             related: Vec::new(),
@@ -173,20 +183,24 @@ impl<R: Row> Engine<R> {
         records: Result<Vec<Record<R>>, StorageFailure>,
         problem: Option<Fault>,
         cursor: Option<String>,
+        lost: Option<Lost>,
     ) {
         if self.stores[store].phase != Phase::Loading {
             return;
         }
         self.stores[store].phase = Phase::Open;
         self.store_came = true;
-        let whole = problem.is_none();
-        if problem.is_some() {
-            self.stores[store].last_error = problem;
+        let whole = problem.is_none() && lost.is_none();
+        if let Some(fault) = lost.and_then(loss).or(problem) {
+            self.changes(store);
+            self.stores[store].last_error = Some(fault.clone());
+            self.stores[store].damage = Some(fault);
         }
         match records {
             Ok(records) => {
-                // Where rows are missing, what was read before has to be read again.
-                let usable = whole && !records.is_empty();
+                // Where rows are missing, or have got fields that the server was never asked for, everything is read again.
+                let migrated = records.iter().any(|record| record.migrated.is_some());
+                let usable = whole && !migrated && !records.is_empty();
                 self.stores[store].cursor_is_news = cursor.is_some() && !usable;
                 self.stores[store].cursor = cursor.filter(|_| usable);
                 let items: Vec<ItemId> = records.into_iter().filter_map(|record| self.load(store, record)).collect();
@@ -194,12 +208,11 @@ impl<R: Row> Engine<R> {
                     items.into_iter().for_each(|id| self.relate(id));
                 }
             }
+            // Other stores may have rows of this version. If it is the database that is newer, each of them hears so.
+            Err(failure @ StorageFailure::NewerVersion) => self.bar(store, &failure),
             Err(failure) => {
                 if let Some(id) = self.stores[store].storage {
-                    let storage = self.storages.get_or_insert_with(id, Default::default);
-                    storage.failure = Some(failure.fault());
-                    storage.given_up = true;
-                    self.degrade(id);
+                    self.abandon(id, &failure);
                 }
             }
         }
@@ -226,11 +239,17 @@ impl<R: Row> Engine<R> {
         item.stale = item.sync.is_some();
         (item.version, item.committed) = (1, 1);
         item.sync.iter_mut().for_each(|sync| sync.reload());
+        if let Some(migrated) = record.migrated {
+            self.rekey(&mut item, migrated);
+        }
         item.awaited = item.sync.as_ref().is_some_and(|sync| sync.awaits());
         let (unsynced, removed) = (item.sync.is_some(), item.is_removed());
         let id = self.add(item);
         if unsynced {
             self.stores[store].unsynced.insert(id);
+        }
+        if record.migrated.is_some() {
+            self.touch(id);
         }
         if let Some(twin) = twin {
             self.join_loaded(twin, id);
@@ -240,6 +259,24 @@ impl<R: Row> Engine<R> {
             self.changes(store).added.push(id);
         }
         Some(id)
+    }
+
+    /// One key never stands for two payloads: an attempt that a migration gave another payload gets another key, and leaves
+    /// when client storage has that. Should the old one have arrived, its answer is lost like any other: the edit is sent
+    /// once more, and `attempts` still says that it was sent before.
+    fn rekey(&mut self, item: &mut Item<R>, migrated: Migrated) {
+        let patches = self.stores[item.store].patches;
+        let key = self.random.uuid();
+        let Some(attempt) = item.in_flight_mut() else { return };
+        let is_other = match attempt.edit.action {
+            Action::Update if patches => migrated.edited,
+            Action::Create | Action::Update => migrated.whole,
+            Action::Delete => false,
+        };
+        if is_other {
+            attempt.edit.key = key;
+            attempt.rekeyed = true;
+        }
     }
 
     /// What was loaded is the row of an item that is here already: made since, awaited, or stored twice.
@@ -441,7 +478,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Wants the collection read until that succeeds.
-    fn ask_missed(&mut self, store: StoreId) {
+    pub(super) fn ask_missed(&mut self, store: StoreId) {
         self.stores[store].behind = true;
         if self.may_ask(store) {
             self.ask_collection(store);
@@ -634,11 +671,13 @@ impl<R: Row> Sync<R> {
     /// As it is after a restart: what was on its way may have arrived, and is sent again as it was.
     fn reload(&mut self) {
         let Some(attempt) = &mut self.in_flight else { return };
-        match attempt.state {
+        match &mut attempt.state {
             AttemptState::Storing { .. } | AttemptState::Sending(..) | AttemptState::Waiting(_) => {
                 attempt.state = AttemptState::Ready;
             }
-            AttemptState::Ready | AttemptState::Disputed(..) | AttemptState::Parked(_) => {}
+            // Every read of this page is newer.
+            AttemptState::Disputed(_, since) => *since = Instant(0),
+            AttemptState::Ready | AttemptState::Parked(_) => {}
         }
         attempt.attempts = attempt.attempts.max(1);
         attempt.strikes = 0;
@@ -650,6 +689,22 @@ impl Store {
     pub(super) fn is_open(&self) -> bool {
         self.phase != Phase::Closed
     }
+}
+
+/// What was stored here is gone. Where nothing was there is no loss: of a first run that was cut short there may be a note, but
+/// no record.
+fn loss(Lost { records, unsynced }: Lost) -> Option<Fault> {
+    let (count, edits) = (records.to_string(), unsynced.to_string());
+    let message = [
+        "the local database is gone, or was emptied, since it was last used: ",
+        &count,
+        " records of this store were in it, ",
+        &edits,
+        " of them with edits that the server had not taken; what the server holds is fetched anew",
+    ];
+    let mut fault = Fault::new(Code::DataLoss, message.concat());
+    fault.body = Some(["{\"records\":", &count, ",\"unsynced\":", &edits, "}"].concat());
+    (records > 0).then_some(fault)
 }
 
 /// The refusal of everything that comes after `close()`.

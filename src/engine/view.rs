@@ -5,6 +5,7 @@ use super::{
     connectivity::Connection,
     error::{Code, Fault},
     id::{IdempotencyKey, ItemId, Key, StoreId},
+    input::Lost,
     item::{AttemptState, Item},
     lifecycle::Action,
     row::Row,
@@ -18,7 +19,7 @@ pub struct Status {
     pub connection: Connection,
     /// Whether edits are kept in client storage.
     pub durable: bool,
-    /// Why not, if they are not.
+    /// Why not, if they are not; else what is known to be gone from there, or made no sense.
     pub storage_error: Option<Fault>,
     /// Edits that the server has not taken, the parked ones included.
     pub pending: usize,
@@ -73,7 +74,7 @@ impl<R: Row> Engine<R> {
                 None => Connection::Online,
             },
             durable: store.storage.is_some() && self.storage_failure(id).is_none(),
-            storage_error: self.storage_failure(id).cloned(),
+            storage_error: self.storage_failure(id).or(store.damage.as_ref()).cloned(),
             pending: syncs().map(|sync| edits(sync)).sum(),
             parked: syncs().filter(|sync| sync.parked().is_some()).count(),
             last_error: store.last_error.clone(),
@@ -200,6 +201,14 @@ impl<R: Row> Engine<R> {
     pub fn is_loaded(&self, id: StoreId) -> bool {
         let store = &self.stores[id];
         store.phase == Phase::Open && store.asked && !self.is_relating(id)
+    }
+
+    /// How many records of a store client storage has, and how many of them have something to say to the server.
+    #[must_use]
+    pub fn kept(&self, id: StoreId) -> Lost {
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let store = &self.stores[id];
+        Lost { records: count(store.by_storage.len()), unsynced: count(store.unsynced.iter().len()) }
     }
 
     /// Whether a store takes anything, or still has to write what it took.

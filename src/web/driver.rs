@@ -16,11 +16,11 @@ use wasm_bindgen_futures::spawn_local;
 use super::{
     client_storage::{
         custom::{Keeper, outcome},
-        indexed_db::{IndexedDb, StoreWrites},
+        indexed_db::{IndexedDb, StoreWrites, Stored},
     },
     clock::{Clock, now, seed},
     record::{fault_object, pack_all, records_of, stored_of, unpack},
-    row::{JsRow, KEY_PLACE, Shape, tell_changed, tell_made},
+    row::{JsRow, KEY_PLACE, Shape, key_value, tell_changed, tell_made},
     transporter::{
         custom::{Asked, Link, answer, completeness, is_answered, onward},
         http::HttpTransporter,
@@ -145,16 +145,44 @@ fn with(act: impl FnOnce(&'static Driver)) {
     }
 }
 
-/// A storage was read.
-fn loaded(store: StoreId, shape: Shape, stored: Result<Array, StorageFailure>, cursor: Option<String>) {
-    let (records, problem) = match stored {
-        Ok(stored) => {
-            let (records, problem) = unpack(shape, &stored);
-            (Ok(records), problem)
+/// A storage was read. `database`: if it is one, what makes no sense is set apart in it.
+fn loaded(
+    store: StoreId,
+    shell: &StoreShell,
+    stored: Result<Stored, StorageFailure>,
+    database: Option<&Rc<IndexedDb>>,
+) {
+    let mut cursor = None;
+    let (mut lost, mut problem) = (None, None);
+    let records = stored.and_then(|stored| {
+        lost = stored.lost;
+        // It speaks of what was read of this very endpoint.
+        let scope = shell.link.as_ref().map(Link::scope).unwrap_or_default();
+        cursor = stored.mark.as_deref().and_then(|mark| mark.strip_prefix(&scope)).map(str::to_owned);
+        let unpacked = unpack(shell.shape, &stored.records)?;
+        problem = unpacked.problem(database.is_some());
+        if let Some(database) = database.filter(|_| problem.is_some()) {
+            drop(database.set_apart(&shell.name, KEY_PLACE, &unpacked.bad_keys, &unpacked.whys));
         }
-        Err(failure) => (Err(failure), None),
-    };
-    happened(Input::Loaded { store, records, problem, cursor });
+        Ok(unpacked.records)
+    });
+    // What is lost stays noted until something has been stored anew: a page that is closed before it could say so says it again.
+    let notes = records.is_ok() && lost.is_none();
+    happened(Input::Loaded { store, records, problem, cursor, lost });
+    if let Some(database) = database.filter(|_| notes) {
+        note(database, &[(store, shell.name.clone())]);
+    }
+}
+
+/// Notes outside of a database how much of stores is in it.
+fn note(database: &IndexedDb, stores: &[(StoreId, String)]) {
+    with(|driver| {
+        for (store, name) in stores {
+            if let Ok(kept) = driver.read(|engine| engine.kept(*store)) {
+                database.note(name, kept.records, kept.unsynced);
+            }
+        }
+    });
 }
 
 /// A batch was written, or was not.
@@ -219,14 +247,25 @@ impl Driver {
     }
 
     /// The id of the database with this name; opened at its first use.
-    pub fn storage(&self, database: &str, strict: bool) -> StorageId {
+    /// `keeps`: whether the browser is to be asked to keep what is in it.
+    pub fn storage(&self, database: &str, strict: bool, keeps: bool) -> StorageId {
         let mut storages = self.storages.borrow_mut();
         let is_it = |storage: &Storage| matches!(storage, Storage::IndexedDb(name, _) if name == database);
-        let place = storages.iter().position(is_it).unwrap_or_else(|| {
-            storages.push(Storage::IndexedDb(database.to_owned(), IndexedDb::new(database, strict)));
-            storages.len() - 1
-        });
-        StorageId(u16::try_from(place).unwrap_or(u16::MAX))
+        let known = storages.iter().position(is_it);
+        let place = known.unwrap_or(storages.len());
+        let id = StorageId(u16::try_from(place).unwrap_or(u16::MAX));
+        if known.is_none() {
+            let room = IndexedDb::new(database, strict);
+            if keeps {
+                room.keep();
+            }
+            storages.push(Storage::IndexedDb(database.to_owned(), Rc::clone(&room)));
+            spawn_local(async move {
+                let failure = room.ended().await;
+                happened(Input::StorageEnded(id, failure));
+            });
+        }
+        id
     }
 
     /// The id of a storage written in page script.
@@ -359,13 +398,8 @@ impl Driver {
         let Some(shell) = self.shell(store) else { return };
         match shell.storage.and_then(|id| self.storage_of(id)) {
             Some(Storage::IndexedDb(_, database)) => spawn_local(async move {
-                let (stored, mark) = match database.read(&shell.name, KEY_PLACE).await {
-                    Ok((records, mark)) => (Ok(records), mark),
-                    Err(failure) => (Err(failure), None),
-                };
-                let scope = shell.link.map(|link| link.scope()).unwrap_or_default();
-                let cursor = mark.as_deref().and_then(|mark| mark.strip_prefix(&scope)).map(str::to_owned);
-                loaded(store, shell.shape, stored, cursor);
+                let stored = database.load(&shell.name, KEY_PLACE, shell.shape.version()).await;
+                loaded(store, &shell, stored, Some(&database));
             }),
             Some(Storage::Custom(keeper)) => keeper.load(store.0),
             None => {}
@@ -375,7 +409,9 @@ impl Driver {
     /// A storage of page script gave its records, or an error.
     pub fn records_came(&self, store: StoreId, records: &JsValue, error: &JsValue) {
         let Some(shell) = self.shell(store) else { return };
-        loaded(store, shell.shape, outcome(error).map(|()| stored_of(shell.shape, records)), None);
+        let stored =
+            outcome(error).map(|()| Stored { records: stored_of(shell.shape, records), mark: None, lost: None });
+        loaded(store, &shell, stored, None);
     }
 
     /// Issues the whole batch before it returns, so that edits survive a reload in the same task.
@@ -396,7 +432,7 @@ impl Driver {
                 }
                 Write::Erase(_, item, key) => {
                     part.items.push(item.0);
-                    part.erased.push(storage_key(&key));
+                    part.erased.push(key_value(&key));
                 }
                 Write::Cursor(_, cursor) => part.mark = Some(cursor),
             }
@@ -404,18 +440,33 @@ impl Driver {
         let parts = batch.into_iter().filter_map(|part| Some((self.shell(part.store)?, part)));
         match storage {
             Storage::IndexedDb(_, database) => {
-                let parts = parts.map(|(shell, Batch { puts, erased, mark, .. })| {
+                let mut stores = Vec::new();
+                let parts = parts.map(|(shell, Batch { store, puts, erased, mark, .. })| {
+                    stores.push((store, shell.name.clone()));
+                    // What only the server's rows led to is there as well.
+                    let is_edit = |record: &Record<JsRow>| record.sync.is_some() || shell.link.is_none();
+                    if database.keeps() && puts.iter().any(is_edit) {
+                        database.edited();
+                    }
                     let scope = || shell.link.as_ref().map(Link::scope).unwrap_or_default();
                     StoreWrites {
                         key_name: KEY_PLACE.into(),
                         puts: pack_all(shell.shape, &puts),
                         erased,
                         mark: mark.map(|cursor| cursor.map(|cursor| scope() + &cursor)),
+                        version: shell.shape.version(),
                         store: shell.name,
                     }
                 });
                 let writing = database.persist(parts.collect());
-                spawn_local(async move { happened(Input::Persisted(id, writing.await)) });
+                spawn_local(async move {
+                    let written = writing.await;
+                    let notes = written.is_ok();
+                    happened(Input::Persisted(id, written));
+                    if notes {
+                        note(&database, &stores);
+                    }
+                });
             }
             // It is one store's own, and keeps records only: without a cursor the next page load reads everything.
             Storage::Custom(keeper) => parts.for_each(|(shell, Batch { puts, erased, items, .. })| {
@@ -429,11 +480,13 @@ impl Driver {
         let Some((shell, link)) = self.linked(store) else { return };
         let key = request.key.as_ref();
         let payload = match request.action {
+            // The edited fields and nothing else (RFC 7396); the key is in the address.
+            Action::Update if link.patches() => request.row.payload(None, request.fields),
             Action::Create | Action::Update => request.row.payload(key, request.fields),
             Action::Delete => JsValue::UNDEFINED,
         };
         let there = key.map_or(JsValue::UNDEFINED, |key| shell.shape.key_value(key));
-        let here = self.read(|engine| engine.storage_key(request.item).map(storage_key));
+        let here = self.read(|engine| engine.storage_key(request.item).map(key_value));
         let here = here.ok().flatten().unwrap_or_default();
         let (action, name) = (request.action.name(), request.idempotency_key.text());
         let version = request.validator.as_deref();
@@ -535,15 +588,5 @@ fn map_answer<T>(answer: Answer<JsValue>, read: impl FnOnce(JsValue) -> Option<T
             };
             Answer::Response(Response { status, body, text, retry_after, location, version, problem, said })
         }
-    }
-}
-
-/// A storage key as the record holds it.
-pub fn storage_key(key: &Key) -> JsValue {
-    if key.numeric {
-        // JavaScript reads numbers: the tables for it in Rust are 10 kB that cannot be compressed.
-        js_sys::parse_float(key.text()).into()
-    } else {
-        key.text().into()
     }
 }

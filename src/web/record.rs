@@ -7,12 +7,12 @@
 use js_sys::{Array, Reflect};
 use wasm_bindgen::prelude::*;
 
-use super::row::{JsRow, Shape, many_keys, split, words};
+use super::row::{JsRow, Shape, key_value, many_keys, split, words};
 use crate::engine::{
     Attempt, AttemptState, Edit, Sync,
-    error::{Code, Fault},
+    error::{Code, Fault, StorageFailure},
     id::{IdempotencyKey, Seq},
-    input::Record,
+    input::{Migrated, Record},
     lifecycle::{Action, Settled},
     row::FieldSet,
     time::Instant,
@@ -65,25 +65,31 @@ extern "C" {
     #[wasm_bindgen(js_name = setSync)]
     fn set_sync(records: &Array, at: u32, sync: &JsValue, version: Option<&str>);
     #[wasm_bindgen(catch, js_name = unpackAll)]
-    fn unpack_all(shape: &JsValue, records: &Array) -> Result<Unpacked, JsValue>;
+    fn unpack_all(shape: &JsValue, records: &Array) -> Result<UnpackedRows, JsValue>;
     #[wasm_bindgen(js_name = fieldWords)]
     fn field_words(shape: &JsValue, names: &Array) -> Vec<u32>;
-    #[wasm_bindgen(js_name = unpackRow)]
-    fn unpack_row(shape: &JsValue, object: &JsValue) -> u32;
+    #[wasm_bindgen(catch, js_name = unpackRow)]
+    fn unpack_row(shape: &JsValue, object: &JsValue) -> Result<u32, JsValue>;
 
-    type Unpacked;
+    type UnpackedRows;
     #[wasm_bindgen(method, getter)]
-    fn first(this: &Unpacked) -> u32;
+    fn first(this: &UnpackedRows) -> u32;
     #[wasm_bindgen(method, getter)]
-    fn count(this: &Unpacked) -> u32;
+    fn count(this: &UnpackedRows) -> u32;
     #[wasm_bindgen(method, getter)]
-    fn syncs(this: &Unpacked) -> Array;
+    fn syncs(this: &UnpackedRows) -> Array;
     #[wasm_bindgen(method, getter, js_name = storageKeys)]
-    fn storage_keys(this: &Unpacked) -> JsValue;
+    fn storage_keys(this: &UnpackedRows) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = remoteKeys)]
-    fn remote_keys(this: &Unpacked) -> JsValue;
+    fn remote_keys(this: &UnpackedRows) -> JsValue;
+    #[wasm_bindgen(method, getter, js_name = badKeys)]
+    fn bad_keys(this: &UnpackedRows) -> Array;
     #[wasm_bindgen(method, getter)]
-    fn problems(this: &Unpacked) -> u32;
+    fn whys(this: &UnpackedRows) -> Array;
+    #[wasm_bindgen(method, getter)]
+    fn migrated(this: &UnpackedRows) -> Vec<u32>;
+    #[wasm_bindgen(method, getter, js_name = isNewer)]
+    fn is_newer(this: &UnpackedRows) -> bool;
 }
 
 /// The rows to store for items, in one crossing but for those that are neither settled nor simply new.
@@ -192,47 +198,79 @@ pub fn fault_object(fault: &Fault) -> JsValue {
     object.into()
 }
 
-/// Stored records as the engine's, and the problem with those that make no sense.
-pub fn unpack(shape: Shape, records: &Array) -> (Vec<Record<JsRow>>, Option<Fault>) {
-    let Ok(unpacked) = unpack_all(shape.js(), records) else {
-        let fault = Fault::new(Code::Storage, "the stored records could not be read");
-        return (Vec::new(), Some(fault));
-    };
-    let mut problems = unpacked.problems();
+/// What was stored, as far as it makes sense.
+pub struct Unpacked {
+    /// The engine's records.
+    pub records: Vec<Record<JsRow>>,
+    /// The keys of what makes no sense, as it was stored; undefined for what has none.
+    pub bad_keys: Array,
+    /// Why, in the same order.
+    pub whys: Array,
+}
+
+impl Unpacked {
+    /// What is said of the records that make no sense. `apart`: whether they are moved out of the way.
+    pub fn problem(&self, apart: bool) -> Option<Fault> {
+        let (count, why) = (self.whys.length(), self.whys.get(0).as_string().unwrap_or_default());
+        let then = if apart {
+            " set apart in the object store \"quarantine\" of the database"
+        } else {
+            " left out, and are still where they were"
+        };
+        let message =
+            [&count.to_string(), " stored records make no sense and were", then, "; the first: ", &why].concat();
+        (count > 0).then(|| Fault::new(Code::Quarantined, message))
+    }
+}
+
+/// Stored records as the engine's.
+///
+/// # Errors
+/// `NewerVersion` when one of them was written under a newer version of the schema: then none is to be touched.
+pub fn unpack(shape: Shape, records: &Array) -> Result<Unpacked, StorageFailure> {
+    let unpacked = unpack_all(shape.js(), records)
+        .map_err(|_| StorageFailure::Refused("the stored records could not be read".into()))?;
+    if unpacked.is_newer() {
+        return Err(StorageFailure::NewerVersion);
+    }
+    let (bad_keys, whys) = (unpacked.bad_keys(), unpacked.whys());
     let (storage_keys, remote_keys) = (many_keys(&unpacked.storage_keys()), many_keys(&unpacked.remote_keys()));
     let mut list: Vec<Option<Record<JsRow>>> = shape
         .rows(unpacked.first(), unpacked.count())
         .zip(storage_keys.into_iter().zip(remote_keys))
         .map(|(row, (storage_key, remote_key))| {
-            Some(Record { storage_key: storage_key?, remote_key, row, sync: None, validator: None })
+            Some(Record { storage_key: storage_key?, remote_key, row, sync: None, validator: None, migrated: None })
         })
         .collect();
+    for pair in unpacked.migrated().chunks_exact(2) {
+        let [at, change] = pair else { continue };
+        if let Some(Some(record)) = list.get_mut(*at as usize) {
+            record.migrated = Some(Migrated { whole: change & 1 != 0, edited: change & 2 != 0 });
+        }
+    }
     let syncs = unpacked.syncs().to_vec();
     for pair in syncs.chunks_exact(2) {
         let [at, sync] = pair else { continue };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
         let slot = at.as_f64().and_then(|at| list.get_mut(at as usize));
         let Some(slot) = slot else { continue };
+        let Some(record) = slot else { continue };
         let validator = text(sync, "version").map(Into::into);
-        if let Some(record) = slot.as_mut().filter(|_| validator.is_some()) {
+        if validator.is_some() {
             record.validator = validator;
             if get(sync, "settled").is_none() {
                 continue;
             }
         }
-        match read_sync(shape, sync) {
-            Some(sync) => slot.iter_mut().for_each(|record| record.sync = Some(Box::new(sync.clone()))),
-            None => *slot = None,
+        if let Some(sync) = read_sync(shape, sync) {
+            record.sync = Some(Box::new(sync));
+        } else {
+            bad_keys.push(&key_value(&record.storage_key));
+            whys.push(&"what it has to say to the server cannot be read".into());
+            *slot = None;
         }
     }
-    let before = list.len();
-    let records: Vec<_> = list.into_iter().flatten().collect();
-    problems += u32::try_from(before - records.len()).unwrap_or(u32::MAX);
-    let problem = (problems > 0).then(|| {
-        let message = [&problems.to_string(), " stored records make no sense and were left out"].concat();
-        Fault::new(Code::Storage, message)
-    });
-    (records, problem)
+    Ok(Unpacked { records: list.into_iter().flatten().collect(), bad_keys, whys })
 }
 
 fn get(object: &JsValue, name: &str) -> Option<JsValue> {
@@ -243,10 +281,13 @@ fn text(object: &JsValue, name: &str) -> Option<String> {
     get(object, name)?.as_string()
 }
 
+/// The greatest number that JavaScript counts to.
+const MAX_COUNT: f64 = 9_007_199_254_740_991.0;
+
 /// A count, as it was stored.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is not a count becomes none")]
 fn count(number: f64) -> Option<u64> {
-    (number >= 0.0).then_some(number as u64)
+    (0.0..=MAX_COUNT).contains(&number).then_some(number as u64)
 }
 
 fn number(object: &JsValue, name: &str) -> Option<u64> {
@@ -275,7 +316,7 @@ fn read_sync(shape: Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
     }
     if let Some(base) = get(stored, "base") {
         sync.base_fields = words(&field_words(shape.js(), &list(stored, "baseFields")?), 0);
-        sync.base = Some(shape.row(unpack_row(shape.js(), &base)));
+        sync.base = Some(read_row(shape, &base)?);
     }
     (sync.pending.is_some() || sync.in_flight.is_some()).then_some(sync)
 }
@@ -294,13 +335,16 @@ fn read_edit(shape: Shape, stored: &JsValue) -> Option<Edit> {
     let action = Action::from_name(&text(stored, "action")?)?;
     let fields = match action {
         Action::Create if get(stored, "fields").is_none() => FieldSet::first(shape.fields()),
-        Action::Create | Action::Update => {
-            words(&field_words(shape.js(), &list(stored, "fields").unwrap_or_default()), 0)
-        }
+        Action::Create | Action::Update => words(&field_words(shape.js(), &list(stored, "fields")?), 0),
         Action::Delete => FieldSet::NONE,
     };
     let key = IdempotencyKey::parse(&text(stored, "key")?)?;
     Some(Edit { action, fields, first: Seq(number(stored, "first")?), last: Seq(number(stored, "last")?), key })
+}
+
+fn read_row(shape: Shape, stored: &JsValue) -> Option<JsRow> {
+    stored.is_object().then_some(())?;
+    unpack_row(shape.js(), stored).ok().map(|number| shape.row(number))
 }
 
 fn read_fault(stored: &JsValue) -> Option<Fault> {
@@ -316,8 +360,11 @@ fn read_attempt(shape: Shape, stored: &JsValue) -> Option<Attempt<JsRow>> {
         (None, None) => AttemptState::Ready,
     };
     let attempts = u32::try_from(number(stored, "attempts")?).ok()?;
-    let frozen = get(stored, "frozen").map(|frozen| shape.row(unpack_row(shape.js(), &frozen)));
+    let frozen = match get(stored, "frozen") {
+        Some(frozen) => Some(read_row(shape, &frozen)?),
+        None => None,
+    };
     let edit = read_edit(shape, stored)?;
     let validator = text(stored, "version").map(Into::into);
-    Some(Attempt { edit, attempts, frozen, validator, state, strikes: 0, lost: false })
+    Some(Attempt { edit, attempts, frozen, validator, state, strikes: 0, lost: false, rekeyed: false })
 }

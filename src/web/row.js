@@ -16,14 +16,18 @@ const refuse = (code, message) => {
   throw { code, message };
 };
 
-/** names: the fields in their order; kinds: for each its {kind, required, default, items, properties}. */
-export function makeShape(names, kinds, key, storageKey, numeric) {
+/** names: the fields in their order; kinds: for each its {kind, required, default, items, properties}; `migrations[2]` brings what
+ *  was stored under version 1 to version 2. */
+export function makeShape(names, kinds, key, storageKey, numeric, version, migrations) {
   const placesOf = (list) => new Map(list.map((name, place) => [name, place]));
-  const blank = [undefined, undefined, undefined, names, ...names.map(() => undefined)];
   for (const definition of kinds) nameReferences(definition);
   demandNames(kinds, [key, storageKey]);
   const referring = names.map((_, place) => place).filter((place) => kinds[place].refersWithin);
   const columns = columnsOf(names, kinds, referring);
+  // The version stands behind the columns: rows that are stored together share the list, so it costs a row nothing.
+  const stamp = version === 1 ? columns : [...columns, version];
+  const ours = referring.length === 0 ? stamp : names;
+  const blank = [undefined, undefined, undefined, ours, ...names.map(() => undefined)];
   const places = placesOf(names);
   const columnPlaces = columns === names ? places : placesOf(columns);
   const words = [0, 0, 0, 0];
@@ -33,6 +37,10 @@ export function makeShape(names, kinds, key, storageKey, numeric) {
     places,
     columns,
     columnPlaces,
+    stamp,
+    ours,
+    version,
+    migrations,
     referring,
     key,
     storageKey,
@@ -375,7 +383,7 @@ function toColumns(shape, copied) {
     copied[FIRST + place] = keysIn(definition, value, "stored");
     if (definition.stored !== undefined) copied.push(keysIn(definition, value, "remote"));
   }
-  copied[COLUMNS] = shape.columns;
+  copied[COLUMNS] = shape.stamp;
   return copied;
 }
 
@@ -716,19 +724,43 @@ export const recordsOf = (shape, rows) =>
     record[shape.storageKey] = row[STORAGE_KEY];
     if (row[REMOTE_KEY] !== undefined) record[shape.key] = row[REMOTE_KEY];
     if (row[SYNC] !== undefined) record._sync = row[SYNC];
+    if (shape.version > 1) record[VERSION] = shape.version;
     return record;
   });
 
-/** A record as a stored row; none if it makes no sense. */
+/** The name in a record of the version of its schema, if that is not 1. */
+const VERSION = "_schemaVersion";
+
+/** The version in a list of columns. */
+const versionIn = (columns) => (typeof columns.at(-1) === "number" ? columns.at(-1) : 1);
+
+/** A value of a column, if it is what the schema demands. Keys of references are not judged. */
+function checked(shape, place, value) {
+  const definition = shape.kinds[place];
+  return definition === undefined || definition.refersWithin
+    ? value
+    : check(definition, value, shape.columns[place], true);
+}
+
+/** A record of this version as a stored row. */
+const rowOf = (shape, record) => [
+  record[shape.storageKey],
+  record[shape.key],
+  record._sync,
+  shape.stamp,
+  ...shape.columns.map((name, place) => checked(shape, place, record[name])),
+];
+
+/** A record as a stored row; none if it makes no sense. Of another version it is taken as it is. */
 function storedRow(shape, record) {
   if (!isPlain(record)) return undefined;
+  const version = record[VERSION] ?? 1;
   try {
-    const values = shape.columns.map((name, place) => {
-      const definition = shape.kinds[place];
-      const isKeys = definition === undefined || definition.refersWithin;
-      return isKeys ? record[name] : check(definition, record[name], name, true);
-    });
-    return [record[shape.storageKey], record[shape.key], record._sync, shape.columns, ...values];
+    if (version === shape.version) return rowOf(shape, record);
+    const own = [shape.storageKey, shape.key, "_sync", VERSION];
+    const columns = Object.keys(record).filter((name) => !own.includes(name));
+    const values = columns.map((name) => record[name]);
+    return [record[shape.storageKey], record[shape.key], record._sync, [...columns, Number(version)], ...values];
   } catch {
     return undefined;
   }
@@ -738,11 +770,11 @@ function storedRow(shape, record) {
 export const storedOf = (shape, records) =>
   Array.from(Array.isArray(records) ? records : [undefined], (record) => storedRow(shape, record));
 
-/** A stored object as a row. */
+/** A stored object as a row. Throws when its values are not what the schema demands. */
 export function unpackRow(shape, object) {
   const row = blankRow(shape);
   shape.columns.forEach((name, place) => {
-    row[FIRST + place] = object[name];
+    row[FIRST + place] = checked(shape, place, object[name]);
   });
   return hold(fromColumns(shape, row));
 }
@@ -767,26 +799,45 @@ function inOrder(rows) {
 }
 
 /** Stored rows as rows to work with, with what is to be said of them, in one crossing. They become the items' own. What makes
- *  no sense is counted. */
+ *  no sense is listed: keys, which may be undefined, and why. `migrated`: places of rows of an older version, and whether
+ *  the payload of what is in flight is another one now, 1 for any field of it, 2 for an edited one. */
 export function unpackAll(shape, stored) {
   const rows = [];
   const syncs = [];
   const storageKeys = [];
   const remoteKeys = [];
+  const [badKeys, whys, migrated] = [[], [], []];
   // Rows that were stored together share one list of columns.
-  let [columns, isOurs] = [shape.columns, true];
-  let problems = 0;
+  let [columns, isOurs, version] = [shape.stamp, true, shape.version];
+  let isNewer = false;
   for (let row of inOrder(stored)) {
     if (!Array.isArray(row) || !Array.isArray(row[COLUMNS]) || !isKeyText(row[STORAGE_KEY])) {
-      problems++;
+      badKeys.push(row?.[STORAGE_KEY]);
+      whys.push("it is no row, or has no key");
       continue;
     }
     if (row[COLUMNS] !== columns) {
       columns = row[COLUMNS];
-      isOurs = columns.length === shape.columns.length && columns.every((name, place) => name === shape.columns[place]);
+      version = versionIn(columns);
+      isOurs = columns.length === shape.stamp.length && columns.every((name, place) => name === shape.stamp[place]);
     }
-    if (isOurs) row[COLUMNS] = shape.names;
-    else row = underColumns(shape, row);
+    if (version > shape.version) {
+      isNewer = true;
+      continue;
+    }
+    if (version < shape.version || says(row[SYNC])) {
+      // What is sent is made of it.
+      const key = row[STORAGE_KEY];
+      try {
+        if (version < shape.version) row = migrate(shape, row, version, (change) => migrated.push(rows.length, change));
+        else row = demandKinds(shape, isOurs ? row : underColumns(shape, row));
+      } catch (error) {
+        badKeys.push(key);
+        whys.push(String(error?.message ?? error));
+        continue;
+      }
+    } else if (!isOurs) row = underColumns(shape, row);
+    row[COLUMNS] = shape.ours;
     if (shape.referring.length > 0) fromColumns(shape, row);
     if (row[SYNC] !== undefined) {
       syncs.push(rows.length, row[SYNC]);
@@ -802,9 +853,114 @@ export function unpackAll(shape, stored) {
     syncs,
     storageKeys: manyKeys(storageKeys),
     remoteKeys: manyKeys(remoteKeys),
-    problems,
+    badKeys,
+    whys,
+    migrated,
+    isNewer,
   };
 }
+
+/** Whether there is anything to say to the server, and not only what it calls the state of its row. */
+const says = (sync) =>
+  sync !== undefined && !(isPlain(sync) && sync.settled === undefined && typeof sync.version === "string");
+
+function demandKinds(shape, row) {
+  shape.columns.forEach((_, place) => {
+    row[FIRST + place] = checked(shape, place, row[FIRST + place]);
+  });
+  return row;
+}
+
+// ---------------------------------------------------------------- migrations
+
+/** A stored row of an older version as one of this version; `changed` is told what that did to what is in flight. A migration sees
+ *  whole records only: what the server holds and what was sent are made whole from the values of now. Which fields are
+ *  edited is then what differs between them, and what was edited before and still has its name. */
+function migrate(shape, stored, from, changed) {
+  const old = {};
+  stored[COLUMNS].forEach((name, place) => {
+    if (typeof name === "string" && stored[FIRST + place] !== undefined) put(old, name, stored[FIRST + place]);
+  });
+  const keys = { [shape.storageKey]: stored[STORAGE_KEY], [shape.key]: stored[REMOTE_KEY] };
+  const sync = stored[SYNC];
+  const isSimple = !says(sync) || Array.isArray(sync);
+  const up = (values) => {
+    let record = { ...(isSimple ? values : structuredClone(values)), ...keys };
+    for (let version = from + 1; version <= shape.version; version++) {
+      record = shape.migrations[version](record);
+      if (!isPlain(record)) throw new Error(`the migration to version ${version} gave no row`);
+    }
+    const row = rowOf(shape, record);
+    [row[STORAGE_KEY], row[REMOTE_KEY], row[SYNC]] = [stored[STORAGE_KEY], stored[REMOTE_KEY], undefined];
+    return row;
+  };
+  const row = up(old);
+  const [next, change] = isSimple ? [sync, 0] : migrateSync(shape, sync, old, row, up);
+  row[SYNC] = next;
+  changed(change);
+  return row;
+}
+
+function migrateSync(shape, sync, old, row, up) {
+  const { inFlight, pending, base, baseFields = [] } = sync;
+  const columnsOfField = (name) => {
+    const definition = shape.kinds[shape.places.get(name)];
+    return definition?.stored === undefined ? [name] : [definition.stored, definition.sent];
+  };
+  /** The values of `of`, in these fields those of `from`. */
+  const under = (of, fields, from) => {
+    const values = { ...of };
+    for (const name of (fields ?? []).flatMap(columnsOfField)) {
+      if (Object.hasOwn(from, name)) put(values, name, from[name]);
+      else delete values[name];
+    }
+    return values;
+  };
+  const work = (stored) => fromColumns(shape, stored.slice());
+  const now = work(row);
+  const differing = (one, other) => shape.names.filter((_, place) => !same(one[FIRST + place], other[FIRST + place]));
+  const fields = (named, ...others) => [
+    ...new Set([...(named ?? []).filter((name) => shape.places.has(name)), ...others.flat()]),
+  ];
+  const next = { ...sync };
+  let change = 0;
+  const sent = inFlight?.frozen ?? old;
+  if (inFlight !== undefined && inFlight.action !== "delete") {
+    const made = work(up(sent));
+    const attempt = { ...inFlight };
+    if (inFlight.fields !== undefined)
+      attempt.fields = fields(
+        inFlight.fields,
+        base === undefined ? [] : differing(made, work(up(under(sent, inFlight.fields, base)))),
+      );
+    if (inFlight.frozen !== undefined) attempt.frozen = fieldsOf(shape, made);
+    const [before, after] = [defined(sent), fieldsOf(shape, made)];
+    const some = (values, names) => under({}, names, values);
+    if (!same(before, after)) change |= 1;
+    if (!same(some(before, inFlight.fields), some(after, attempt.fields))) change |= 2;
+    next.inFlight = attempt;
+  }
+  if (pending?.fields !== undefined) {
+    const before = inFlight !== undefined ? sent : base;
+    const edited = before === undefined ? [] : differing(now, work(up(under(old, pending.fields, before))));
+    next.pending = { ...pending, fields: fields(pending.fields, edited) };
+    // Of an update of what the schema no longer has nothing is left to say.
+    if (pending.action === "update" && next.pending.fields.length === 0) delete next.pending;
+  }
+  if (base !== undefined) {
+    const server = work(up(under(old, baseFields, base)));
+    next.baseFields = fields(
+      baseFields,
+      differing(now, server),
+      next.inFlight?.fields ?? [],
+      next.pending?.fields ?? [],
+    );
+    next.base = under({}, next.baseFields, fieldsOf(shape, server));
+  }
+  return [next.inFlight === undefined && next.pending === undefined ? undefined : next, change];
+}
+
+const defined = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 
 /** The words of the named fields. */
 export function fieldWords(shape, names) {

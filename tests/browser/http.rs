@@ -167,10 +167,10 @@ fn every_bad_option_is_refused_by_name() {
         ("{methods: {create: {method: 'GET', pathTemplate: ':basePath'}}}", "create"),
         ("{methods: {fetch: {method: 'TRACE', pathTemplate: ':basePath'}}}", "fetch"),
         ("{methods: {fetch: {method: 'GET', pathTemplate: 'https://evil.example/'}}}", "pathTemplate"),
-        ("{live: '/live'}", "live"),
-        ("{since: {param: 'since', from: 'ETag'}}", "since"),
-        ("{pages: 'link'}", "pages"),
-        ("{offlineChecker: {}}", "offlineChecker"),
+        ("{live: 'ftp://example.org'}", "live"),
+        ("{since: {param: 'since', from: 'Date'}}", "since"),
+        ("{pages: 'next'}", "pages"),
+        ("{deleted: 'deleted'}", "deleted"),
     ];
     for (options, name) in table {
         let fault = try_transporter(options).err().unwrap_or_else(|| panic!("accepted: {options}"));

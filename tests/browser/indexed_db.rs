@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use concordia::engine::error::StorageFailure;
+use concordia::engine::{error::StorageFailure, input::Lost};
 use concordia::web::client_storage::indexed_db::{IndexedDb, StoreWrites};
 use js_sys::{Array, Function, JSON, Promise};
 use wasm_bindgen::{JsCast, JsValue};
@@ -35,7 +35,7 @@ fn made(count: u32, mark: &str) -> Array {
 }
 
 fn writes(puts: Array) -> StoreWrites {
-    StoreWrites { store: STORE.into(), key_name: "_id".into(), puts, erased: Vec::new(), mark: None }
+    StoreWrites { store: STORE.into(), key_name: "_id".into(), puts, erased: Vec::new(), mark: None, version: 1 }
 }
 
 fn erasure(ids: &[&str]) -> StoreWrites {
@@ -49,7 +49,7 @@ async fn put(room: &Rc<IndexedDb>, puts: Array) {
 /// The stored records, sorted by key, as JSON.
 async fn stored(database: &str) -> String {
     let room = IndexedDb::new(database, false);
-    let records = room.load(STORE, "_id").await.expect("loaded");
+    let records = room.load(STORE, "_id", 1).await.expect("loaded").records;
     room.close();
     records.sort_by(&mut |a, b| {
         let text = |v: &JsValue| js_sys::Reflect::get(v, &"_id".into()).expect("key").as_string().unwrap_or_default();
@@ -62,12 +62,16 @@ async fn stored(database: &str) -> String {
 async fn entries(database: &str) -> String {
     js_async(&format!(
         "const db = await new Promise(r => {{ const o = indexedDB.open('{database}'); o.onsuccess = () => r(o.result) }});
-         const n = s => new Promise(r => {{ const c = db.transaction(s).objectStore(s).count(); c.onsuccess = () => r(c.result) }});
+         const n = s => new Promise(r => {{ const c = db.transaction(s).objectStore(s).count(IDBKeyRange.lowerBound([])); c.onsuccess = () => r(c.result) }});
          const text = `${{await n('blocks')}},${{await n('deltas')}}`; db.close(); return text;"
     ))
     .await
     .as_string()
     .expect("text")
+}
+
+fn is_blocked(failure: &StorageFailure) -> bool {
+    matches!(failure, StorageFailure::Refused(why) if why.starts_with("blocked"))
 }
 
 async fn wait(ms: u32) {
@@ -77,7 +81,7 @@ async fn wait(ms: u32) {
 #[wasm_bindgen_test]
 async fn an_empty_store_loads_as_an_empty_array() {
     let room = IndexedDb::new(&fresh_name(), false);
-    assert_eq!(room.load(STORE, "_id").await.expect("loaded").length(), 0);
+    assert_eq!(room.load(STORE, "_id", 1).await.expect("loaded").records.length(), 0);
     room.close();
 }
 
@@ -99,7 +103,7 @@ async fn many_records_become_blocks_of_256() {
     put(&room, made(1000, "first")).await;
     assert_eq!(entries(&name).await, "4,0");
     let again = IndexedDb::new(&name, false);
-    assert_eq!(again.load(STORE, "_id").await.expect("loaded").length(), 1000);
+    assert_eq!(again.load(STORE, "_id", 1).await.expect("loaded").records.length(), 1000);
     again.close();
     room.close();
 }
@@ -152,9 +156,9 @@ async fn stores_whose_names_begin_alike_do_not_mix() {
     let of = |store: &str, puts| StoreWrites { store: store.into(), ..writes(puts) };
     let batch = vec![of("people", made(70, "a")), of("people2", made(65, "b")), of("peopl", rows(r#"[{"_id":"x"}]"#))];
     room.persist(batch).await.expect("committed");
-    assert_eq!(room.load("people", "_id").await.expect("loaded").length(), 70);
-    assert_eq!(room.load("people2", "_id").await.expect("loaded").length(), 65);
-    assert_eq!(room.load("peopl", "_id").await.expect("loaded").length(), 1);
+    assert_eq!(room.load("people", "_id", 1).await.expect("loaded").records.length(), 70);
+    assert_eq!(room.load("people2", "_id", 1).await.expect("loaded").records.length(), 65);
+    assert_eq!(room.load("peopl", "_id", 1).await.expect("loaded").records.length(), 1);
     room.close();
 }
 
@@ -222,8 +226,8 @@ async fn a_record_that_cannot_be_cloned_is_named_and_nothing_of_its_batch_is_wri
 async fn two_tabs_writing_bulks_do_not_overwrite_each_other() {
     let name = fresh_name();
     let (one, two) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
-    one.load(STORE, "_id").await.expect("loaded");
-    two.load(STORE, "_id").await.expect("loaded");
+    one.load(STORE, "_id", 1).await.expect("loaded");
+    two.load(STORE, "_id", 1).await.expect("loaded");
     put(&one, made(300, "one")).await;
     put(&one, made(300, "one again")).await;
     put(&two, made(100, "two")).await;
@@ -241,7 +245,7 @@ async fn two_tabs_writing_bulks_do_not_overwrite_each_other() {
 async fn bulks_issued_together_from_a_stale_number_do_not_overwrite_each_other() {
     let name = fresh_name();
     let (stale, other) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
-    stale.load(STORE, "_id").await.expect("loaded");
+    stale.load(STORE, "_id", 1).await.expect("loaded");
     for mark in ["o0", "o1"] {
         put(&other, made(64, mark)).await;
     }
@@ -340,22 +344,33 @@ async fn overwritten_blocks_are_folded() {
 async fn a_newer_database_is_left_alone() {
     let name = fresh_name();
     js_async(&format!(
-        "await new Promise(r => {{ const o = indexedDB.open('{name}', 2); o.onsuccess = () => {{ o.result.close(); r() }} }})"
+        "await new Promise(r => {{ const o = indexedDB.open('{name}', 3); o.onsuccess = () => {{ o.result.close(); r() }} }})"
     ))
     .await;
     let room = IndexedDb::new(&name, false);
-    assert_eq!(room.load(STORE, "_id").await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(room.load(STORE, "_id", 1).await.expect_err("refused"), StorageFailure::NewerVersion);
     assert_eq!(room.persist(vec![erasure(&["a"])]).await.expect_err("refused"), StorageFailure::NewerVersion);
 }
 
 #[wasm_bindgen_test]
-async fn a_database_of_somebody_else_is_refused_at_once() {
-    let name = fresh_name();
-    js_async(&format!("await new Promise(r => {{ const o = indexedDB.open('{name}', 1); o.onsuccess = () => {{ o.result.close(); r() }} }})"))
+async fn a_database_of_somebody_else_is_refused_at_once_and_left_as_it_is() {
+    for version in [1, 2] {
+        let name = fresh_name();
+        js_async(&format!(
+            "await new Promise(r => {{ const o = indexedDB.open('{name}', {version}); o.onupgradeneeded = () => o.result.createObjectStore('theirs'); o.onsuccess = () => {{ o.result.close(); r() }} }})"
+        ))
         .await;
-    let room = IndexedDb::new(&name, false);
-    assert_eq!(room.load(STORE, "_id").await.expect_err("refused"), StorageFailure::Refused("NotFoundError".into()));
-    room.close();
+        let room = IndexedDb::new(&name, false);
+        let failure = room.load(STORE, "_id", 1).await.expect_err("refused");
+        assert!(matches!(failure, StorageFailure::Refused(_)), "{failure:?}");
+        room.close();
+        let left = js_async(&format!(
+            "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+             const text = `${{db.version}} ${{[...db.objectStoreNames]}}`; db.close(); return text"
+        ))
+        .await;
+        assert_eq!(left.as_string(), Some(format!("{version} theirs")));
+    }
 }
 
 #[wasm_bindgen_test]
@@ -365,12 +380,12 @@ async fn an_upgrade_by_another_tab_is_not_held_up_and_later_writes_say_why() {
     put(&room, rows(r#"[{"_id":"a"}]"#)).await;
     let last = room.persist(vec![writes(rows(r#"[{"_id":"b"}]"#))]);
     js_async(&format!(
-        "await new Promise((r, e) => {{ const o = indexedDB.open('{name}', 2); o.onsuccess = () => {{ o.result.close(); r() }}; setTimeout(e, 2000, 'hung') }})"
+        "await new Promise((r, e) => {{ const o = indexedDB.open('{name}', 3); o.onsuccess = () => {{ o.result.close(); r() }}; setTimeout(e, 2000, 'hung') }})"
     ))
     .await;
     last.await.expect("what was under way is finished");
     assert_eq!(room.persist(vec![erasure(&["a"])]).await.expect_err("refused"), StorageFailure::NewerVersion);
-    assert_eq!(room.load(STORE, "_id").await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(room.load(STORE, "_id", 1).await.expect_err("refused"), StorageFailure::NewerVersion);
 }
 
 #[wasm_bindgen_test]
@@ -378,7 +393,7 @@ async fn a_missing_indexed_db_is_refused_without_a_panic() {
     js("globalThis.keptDescriptor = Object.getOwnPropertyDescriptor(globalThis, 'indexedDB');
         Object.defineProperty(globalThis, 'indexedDB', {value: undefined, configurable: true})");
     let room = IndexedDb::new(&fresh_name(), false);
-    let loaded = room.load(STORE, "_id").await;
+    let loaded = room.load(STORE, "_id", 1).await;
     let written = room.persist(vec![writes(made(3, "x"))]).await;
     js("Object.defineProperty(globalThis, 'indexedDB', keptDescriptor)");
     assert!(matches!(loaded, Err(StorageFailure::Refused(_))), "{loaded:?}");
@@ -391,7 +406,7 @@ async fn a_missing_indexed_db_is_refused_without_a_panic() {
 #[wasm_bindgen_test]
 async fn an_open_that_throws_is_refused() {
     js("indexedDB.open = () => { throw new DOMException('no', 'SecurityError') }");
-    let loaded = IndexedDb::new(&fresh_name(), false).load(STORE, "_id").await;
+    let loaded = IndexedDb::new(&fresh_name(), false).load(STORE, "_id", 1).await;
     let own = js("const own = typeof indexedDB.open; delete indexedDB.open; return own");
     assert_eq!(own.as_string().as_deref(), Some("function"), "what was shadowed is put back");
     assert!(matches!(loaded, Err(StorageFailure::Refused(_))), "{loaded:?}");
@@ -408,11 +423,11 @@ async fn an_open_that_hangs_is_given_up_and_still_serves_those_who_come_after_it
     .await;
     let room = IndexedDb::new(&name, false);
     let begun = js_sys::Date::now();
-    assert_eq!(room.load(STORE, "_id").await.expect_err("blocked"), StorageFailure::Refused("blocked".into()));
+    assert!(is_blocked(&room.load(STORE, "_id", 1).await.expect_err("blocked")));
     assert!((2900.0..4500.0).contains(&(js_sys::Date::now() - begun)));
     let begun = js_sys::Date::now();
     let second = room.persist(vec![erasure(&["x"])]).await;
-    assert_eq!(second.expect_err("still blocked"), StorageFailure::Refused("blocked".into()));
+    assert!(is_blocked(&second.expect_err("still blocked")));
     assert!(js_sys::Date::now() - begun < 500.0, "told at once");
     js("blocker.close()");
     wait(300).await;
@@ -436,7 +451,7 @@ async fn a_lost_connection_is_opened_again_and_the_batches_keep_their_order() {
         future.await.expect("committed after reopening");
     }
     js("opened.at(-1).close()");
-    assert_eq!(room.load(STORE, "_id").await.expect("loaded after reopening").length(), 2);
+    assert_eq!(room.load(STORE, "_id", 1).await.expect("loaded after reopening").records.length(), 2);
     js("delete indexedDB.open");
     assert_eq!(stored(&name).await, r#"[{"_id":"a"},{"_id":"b","n":4}]"#);
     room.close();
@@ -490,7 +505,7 @@ async fn strict_durability_is_asked_for_on_writes() {
     for strict in [false, true] {
         let room = IndexedDb::new(&fresh_name(), strict);
         put(&room, rows(r#"[{"_id":"a"}]"#)).await;
-        room.load(STORE, "_id").await.expect("loaded");
+        room.load(STORE, "_id", 1).await.expect("loaded");
         room.close();
     }
     js("IDBDatabase.prototype.transaction = realTransaction");
@@ -511,6 +526,175 @@ async fn closing_finishes_what_is_under_way_and_a_later_use_opens_again() {
     room.close();
 }
 
+fn counts(lost: Option<Lost>) -> Option<(u32, u32)> {
+    lost.map(|lost| (lost.records, lost.unsynced))
+}
+
+async fn lost(database: &str) -> Option<(u32, u32)> {
+    let room = IndexedDb::new(database, false);
+    let lost = room.load(STORE, "_id", 1).await.expect("loaded").lost;
+    room.close();
+    counts(lost)
+}
+
+async fn delete(database: &str) {
+    js_async(&format!(
+        "await new Promise((r, e) => {{ const o = indexedDB.deleteDatabase('{database}'); o.onsuccess = r; o.onblocked = e }})"
+    ))
+    .await;
+}
+
+#[wasm_bindgen_test]
+async fn a_note_outside_tells_that_the_database_is_another_one_until_something_is_noted_anew() {
+    let name = fresh_name();
+    assert_eq!(lost(&name).await, None, "a first run");
+    let room = IndexedDb::new(&name, false);
+    room.load(STORE, "_id", 1).await.expect("loaded");
+    put(&room, rows(r#"[{"_id":"a"},{"_id":"b"}]"#)).await;
+    assert_eq!(lost(&name).await, None, "killed between the commit and its note");
+    room.note(STORE, 2, 1);
+    assert_eq!(lost(&name).await, None, "noted");
+    room.close();
+    delete(&name).await;
+    assert_eq!(lost(&name).await, Some((2, 1)), "deleted");
+    assert_eq!(lost(&name).await, Some((2, 1)), "nothing was stored since");
+    let room = IndexedDb::new(&name, false);
+    room.load(STORE, "_id", 1).await.expect("loaded");
+    put(&room, rows(r#"[{"_id":"c"}]"#)).await;
+    room.note(STORE, 1, 0);
+    room.close();
+    assert_eq!(lost(&name).await, None, "stored anew");
+}
+
+#[wasm_bindgen_test]
+async fn a_page_whose_connection_is_closed_notes_nothing_of_a_database_that_may_be_gone() {
+    let name = fresh_name();
+    let (old, new) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    old.load(STORE, "_id", 1).await.expect("loaded");
+    put(&old, rows(r#"[{"_id":"a"}]"#)).await;
+    delete(&name).await;
+    new.load(STORE, "_id", 1).await.expect("loaded");
+    put(&new, rows(r#"[{"_id":"b"}]"#)).await;
+    new.note(STORE, 1, 0);
+    old.note(STORE, 1, 1);
+    new.close();
+    assert_eq!(lost(&name).await, None);
+}
+
+#[wasm_bindgen_test]
+async fn a_database_that_was_emptied_under_an_open_connection_is_not_written_to() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    room.load(STORE, "_id", 1).await.expect("loaded");
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    room.note(STORE, 1, 0);
+    js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         const t = db.transaction('deltas', 'readwrite'); t.objectStore('deltas').clear();
+         await new Promise(r => t.oncomplete = r); db.close()"
+    ))
+    .await;
+    let failure = room.persist(vec![writes(rows(r#"[{"_id":"b"}]"#))]).await.expect_err("refused");
+    assert!(matches!(&failure, StorageFailure::Refused(why) if why.contains("emptied")), "{failure:?}");
+    room.close();
+    assert_eq!(stored(&name).await, "[]");
+    assert_eq!(lost(&name).await, Some((1, 0)));
+}
+
+#[wasm_bindgen_test]
+async fn what_a_newer_schema_has_written_is_neither_read_nor_written_by_an_older_one() {
+    let name = fresh_name();
+    let (old, new) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    old.load(STORE, "_id", 1).await.expect("loaded");
+    new.load(STORE, "_id", 2).await.expect("loaded");
+    put(&old, rows(r#"[{"_id":"a","v":1}]"#)).await;
+    let of = |version, store: &str, json| StoreWrites { store: store.into(), version, ..writes(rows(json)) };
+    new.persist(vec![of(2, STORE, r#"[{"_id":"a","v":2}]"#)]).await.expect("committed");
+    let both = vec![of(1, "pets", r#"[{"_id":"x"}]"#), of(1, STORE, r#"[{"_id":"a","v":3}]"#)];
+    assert_eq!(old.persist(both).await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(old.load(STORE, "_id", 1).await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(new.load("pets", "_id", 1).await.expect("loaded").records.length(), 0, "the batch was undone whole");
+    old.persist(vec![of(1, "pets", r#"[{"_id":"x"}]"#)]).await.expect("another store has another version");
+    let records = new.load(STORE, "_id", 2).await.expect("loaded").records;
+    assert_eq!(JSON::stringify(&records).expect("JSON"), r#"[{"_id":"a","v":2}]"#);
+    old.close();
+    new.close();
+}
+
+#[wasm_bindgen_test]
+async fn records_that_make_no_sense_are_set_apart_out_of_blocks_and_deltas_and_nothing_else_is() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, made(70, "block")).await;
+    put(&room, rows(r#"[{"_id":"k3","mark":"delta"},{"_id":"good"}]"#)).await;
+    js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         const t = db.transaction('deltas', 'readwrite'); t.objectStore('deltas').put({{odd: 1}}, ['people', 'odd']);
+         await new Promise(r => t.oncomplete = r); db.close()"
+    ))
+    .await;
+    let (keys, whys) = (js("return ['k3', 'k4']").unchecked_into(), js("return ['first', 'second']").unchecked_into());
+    room.set_apart(STORE, "_id", &keys, &whys).await.expect("committed");
+    put(&room, rows(r#"[{"_id":"k3","mark":"anew"}]"#)).await;
+    room.set_apart(STORE, "_id", &js("return ['k3']").unchecked_into(), &js("return ['third']").unchecked_into())
+        .await
+        .expect("committed");
+    let text = stored(&name).await;
+    assert_eq!(text.matches(r#""mark":"block""#).count(), 68, "{text}");
+    assert!(text.contains(r#""_id":"good""#) && !text.contains(r#""_id":"k3""#) && !text.contains("odd"), "{text}");
+    let apart = js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         const o = db.transaction('quarantine').objectStore('quarantine').getAll();
+         await new Promise(r => o.onsuccess = r); db.close();
+         return o.result.map(({{key, why, record}}) => [key, why, record.mark ?? record.odd].join(' ')).sort().join()"
+    ))
+    .await;
+    assert_eq!(
+        apart.as_string().as_deref(),
+        Some(" it has no key 1,k3 first block,k3 first delta,k3 third anew,k4 second block")
+    );
+    room.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_database_of_the_first_version_is_upgraded_and_keeps_what_is_in_it() {
+    let name = fresh_name();
+    js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}', 1);
+            o.onupgradeneeded = () => ['blocks', 'deltas', 'meta'].forEach(s => o.result.createObjectStore(s));
+            o.onsuccess = () => r(o.result) }});
+         const t = db.transaction(['blocks', 'deltas'], 'readwrite');
+         t.objectStore('blocks').put([{{_id: 'a'}}, {{_id: 'b'}}], ['people', 0, 0.5]);
+         t.objectStore('deltas').put('b', ['people', 'b']); t.objectStore('deltas').put({{_id: 'c'}}, ['people', 'c']);
+         await new Promise(r => t.oncomplete = r);
+         globalThis.older = db; db.onversionchange = () => db.close()"
+    ))
+    .await;
+    let room = IndexedDb::new(&name, false);
+    assert_eq!(room.load(STORE, "_id", 1).await.expect("loaded").records.length(), 2);
+    put(&room, rows(r#"[{"_id":"d"}]"#)).await;
+    room.note(STORE, 3, 0);
+    room.close();
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"},{"_id":"c"},{"_id":"d"}]"#);
+    assert_eq!(lost(&name).await, None);
+}
+
+#[wasm_bindgen_test]
+async fn whoever_upgrades_or_deletes_the_database_is_told_of_without_being_asked() {
+    for (act, newer) in [("indexedDB.open(NAME, 3)", true), ("indexedDB.deleteDatabase(NAME)", false)] {
+        let name = fresh_name();
+        let room = IndexedDb::new(&name, false);
+        put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+        let act = act.replace("NAME", &format!("'{name}'"));
+        js_async(&format!(
+            "await new Promise((r, e) => {{ const o = {act}; o.onsuccess = () => {{ o.result?.close(); r() }}; setTimeout(e, 2000, 'hung') }})"
+        ))
+        .await;
+        let failure = room.ended().await;
+        assert_eq!(failure == StorageFailure::NewerVersion, newer, "{failure:?}");
+    }
+}
+
 #[wasm_bindgen_test]
 async fn the_times_for_10_000_rows_of_8_fields() {
     let make = "return Array.from({length: 10000}, (_, i) => ({_id: `id-${i}`, id: `s${i}`, first: `First ${i}`, last: `Last ${i}`,
@@ -521,7 +705,7 @@ async fn the_times_for_10_000_rows_of_8_fields() {
     for _ in 0..5 {
         let name = fresh_name();
         let room = IndexedDb::new(&name, false);
-        room.load(STORE, "_id").await.expect("loaded");
+        room.load(STORE, "_id", 1).await.expect("loaded");
         let puts: Array = js(make).unchecked_into();
         let a = now();
         let future = room.persist(vec![writes(puts)]);
@@ -531,7 +715,7 @@ async fn the_times_for_10_000_rows_of_8_fields() {
         room.close();
         let again = IndexedDb::new(&name, false);
         let d = now();
-        let count = again.load(STORE, "_id").await.expect("loaded").length();
+        let count = again.load(STORE, "_id", 1).await.expect("loaded").records.length();
         let e = now();
         assert_eq!(count, 10_000);
         let one = now();

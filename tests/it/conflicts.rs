@@ -250,6 +250,11 @@ fn a_contradiction_that_a_read_does_not_explain_is_parked_with_what_the_server_s
     let text = Some("{\"title\":\"the month is closed\"}".to_owned());
     page.answer(item, Answer::Response(Response { text: text.clone(), ..response }));
     page.answer_one(versioned("v1", json(200, remote("a", &[(0, 1), (1, 1)]))));
+    // Now that it is known for sure what it holds, once more.
+    assert_eq!(validator(&page.write()), Some("v1"));
+    let Answer::Response(response) = empty(409) else { unreachable!() };
+    page.answer(item, Answer::Response(Response { text: text.clone(), ..response }));
+    page.answer_one(versioned("v1", json(200, remote("a", &[(0, 1), (1, 1)]))));
     let Some(fault) = page.engine.parked(item) else { panic!("not parked") };
     assert_eq!((fault.code, fault.status, &fault.body), (Code::Conflict, Some(409), &text));
     // Also if the row cannot be read.
@@ -379,7 +384,14 @@ fn after_a_restart_an_edit_on_an_unknown_state_is_preceded_by_a_read_of_its_item
     page.answer_one(versioned("v5", json(200, remote("a", &[(0, 1), (1, 9)]))));
     let update = page.writes().into_iter().find(|request| request.action == Action::Update);
     assert_eq!(update.as_ref().and_then(|request| request.validator.as_deref()), Some("v5"));
-    // What cannot be read is sent all the same.
+    // What cannot be read is sent all the same, in the end.
+    for _ in 0..2 {
+        page.answer_one(Failure::Status(500, None).answer());
+        assert_eq!(page.writes().len(), 2);
+        while reads_one(&page) == 0 {
+            assert!(page.wake());
+        }
+    }
     page.answer_one(Failure::Status(500, None).answer());
     assert_eq!(page.writes().len(), 3);
 }
@@ -451,7 +463,8 @@ fn a_create_that_is_refused_and_not_found_is_parked() {
     let mut page = Page::open();
     let item = page.create(&[(0, 1)]);
     page.answer(item, empty(409));
-    assert_eq!((parked(&page, item), page.network.len()), (Some(Code::Conflict), 0), "it cannot have met itself");
+    page.answer_all(&[("x", &[(0, 4)])]);
+    assert_eq!(parked(&page, item), Some(Code::Conflict));
     let item = page.create(&[(0, 2)]);
     page.answer(item, Failure::TimedOut.answer());
     while page.writes().is_empty() {
@@ -550,4 +563,17 @@ fn the_app_is_asked_again_after_a_restart_if_it_has_not_decided() {
     page.resolve(Resolution::Local);
     page.answer_one(versioned("v2", json(200, remote("a", &[(0, 8), (1, 1)]))));
     assert_eq!(sent(&page), (Action::Update, Some("v2".into()), [Some(2), None]));
+}
+
+#[test]
+fn a_removal_while_the_app_decides_is_newer_than_its_word() {
+    for resolution in [Resolution::Remote, Resolution::Values(MapRow::of(&[(0, 5)]), FieldSet::one(0))] {
+        let (mut page, item) = opened(Policy::Ask);
+        page.update(item, &[(0, 2)]);
+        page.answer(item, empty(412));
+        page.answer_one(versioned("v2", json(200, remote("a", &[(0, 8), (1, 1)]))));
+        page.remove(item);
+        page.resolve(resolution);
+        assert_eq!((sent(&page).0, page.items().len()), (Action::Delete, 0));
+    }
 }

@@ -7,7 +7,7 @@ use concordia::engine::{
     Engine, PendingEdit, Status,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Cursor, Input, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Lost, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
     output::{Command, Conflict, Made, Output, Reading, Request, Write},
     row::{FieldSet, Reference, RemoteRow, Row},
@@ -31,6 +31,13 @@ pub struct Leaving {
     pub command: CommandId,
     pub store: StoreId,
     pub what: Asked,
+}
+
+/// What the next load finds beside the records.
+#[derive(Default)]
+pub struct Found {
+    pub lost: Option<Lost>,
+    pub failure: Option<StorageFailure>,
 }
 
 type Disk = BTreeMap<(u16, Key), Record<MapRow>>;
@@ -59,6 +66,7 @@ pub struct Page {
     pub said: Vec<String>,
     /// Those of the first store.
     pub options: StoreOptions,
+    found: Found,
     settled: BTreeMap<Token, Result<(), Fault>>,
     tokens: u32,
 }
@@ -90,10 +98,10 @@ impl Page {
 
     /// A page whose first read is under way.
     pub fn start(options: StoreOptions) -> Self {
-        Self::start_on(options, Disk::new(), BTreeMap::new(), Millis(1_700_000_000_000))
+        Self::start_on(options, Disk::new(), BTreeMap::new(), Millis(1_700_000_000_000), Found::default())
     }
 
-    fn start_on(options: StoreOptions, disk: Disk, cursors: BTreeMap<u16, String>, now: Millis) -> Self {
+    fn start_on(options: StoreOptions, disk: Disk, cursors: BTreeMap<u16, String>, now: Millis, found: Found) -> Self {
         OPENED.set(0);
         // Two pages never roll the same dice.
         let mut seed = [7; 32];
@@ -113,6 +121,7 @@ impl Page {
             conflicts: VecDeque::new(),
             said: Vec::new(),
             options: options.clone(),
+            found,
             settled: BTreeMap::new(),
             tokens: 0,
         };
@@ -132,7 +141,11 @@ impl Page {
 
     /// The page is killed, and another one opens over the same disk. Nothing is answered yet.
     pub fn restart(self) -> Self {
-        Self::start_on(self.options, self.disk, self.cursors, self.now.after(Millis(1_000)))
+        self.restart_and_find(Found::default())
+    }
+
+    pub fn restart_and_find(self, found: Found) -> Self {
+        Self::start_on(self.options, self.disk, self.cursors, self.now.after(Millis(1_000)), found)
     }
 }
 
@@ -314,9 +327,9 @@ impl Page {
         }
         for store in loads {
             let records = self.disk.iter().filter(|((of, _), _)| *of == store.0).map(|(_, record)| deep_record(record));
-            let records = Ok(records.collect());
-            let cursor = self.cursors.get(&store.0).cloned();
-            self.does(Input::Loaded { store, records, problem: None, cursor });
+            let records = self.found.failure.take().map_or_else(|| Ok(records.collect()), Err);
+            let (cursor, lost) = (self.cursors.get(&store.0).cloned(), self.found.lost.take());
+            self.does(Input::Loaded { store, records, problem: None, cursor, lost });
         }
         if !self.slow_disk {
             self.commit();

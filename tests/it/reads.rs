@@ -32,7 +32,7 @@ fn only_the_first_read_of_an_empty_store_is_an_initial_one() {
     let mut page = page.restart();
     page.answer_all(&[("a", &[(0, 1)])]);
     let usual = Reading::default();
-    assert_eq!(page.readings, [usual.clone()], "after a restart there are rows");
+    assert_eq!(page.readings, std::slice::from_ref(&usual), "after a restart there are rows");
     let mut fresh = Page::start(options());
     fresh.answer_all(&[]);
     fresh.fetch();

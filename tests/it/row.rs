@@ -100,6 +100,7 @@ pub fn deep_record(record: &Record<MapRow>) -> Record<MapRow> {
         remote_key: record.remote_key.clone(),
         row: record.row.deep(),
         sync: record.sync.as_deref().map(deep_sync),
+        migrated: record.migrated,
         validator: record.validator.clone(),
     }
 }

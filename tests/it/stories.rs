@@ -92,7 +92,7 @@ fn a_storage_that_could_not_be_read_is_not_waited_for_though_it_takes_what_is_wr
     let written = does(Input::TurnEnded).commands;
     let Some(Command::Persist(batch, ..)) = written.first() else { panic!("{written:?}") };
     let failure = StorageFailure::Aborted("it gave no records".into());
-    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None, cursor: None })));
+    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None, cursor: None, lost: None })));
     does(Input::Persisted(*batch, Ok(())));
     does(create(2));
     assert!(sends(&does(Input::TurnEnded)));
@@ -808,4 +808,47 @@ fn edits_of_one_turn_leave_in_the_order_in_which_they_were_made() {
     page.end_turn();
     let order: Vec<ItemId> = page.writes().iter().map(|request| request.item).collect();
     assert_eq!(order, [newer, older]);
+}
+
+#[test]
+fn an_edit_that_was_never_sent_is_no_probe_so_that_it_can_still_be_joined_with_others() {
+    let mut page = Page::start(options());
+    page.answer_read(Failure::Unreachable.answer());
+    let kept = page.create(&[(0, 1)]);
+    let removed = page.create(&[(0, 2)]);
+    for _ in 0..3 {
+        while page.network.is_empty() {
+            assert!(page.wake());
+        }
+        assert!(page.writes().is_empty(), "{:?}", page.network);
+        page.answer_read(Failure::Unreachable.answer());
+    }
+    page.update(kept, &[(0, 3)]);
+    page.remove(removed);
+    while page.network.is_empty() {
+        assert!(page.wake());
+    }
+    page.answer_all(&[]);
+    let write = page.write();
+    assert_eq!((write.action, write.item, write.row.get(0)), (Action::Create, kept, Some(3)));
+}
+
+#[test]
+fn in_a_long_outage_an_edit_probes_as_well_since_only_the_collection_may_be_blocked() {
+    let mut page = Page::start(options());
+    page.answer_read(Failure::Unreachable.answer());
+    let item = page.create(&[(0, 1)]);
+    for probe in 1..100 {
+        while page.network.is_empty() {
+            assert!(page.wake());
+        }
+        if !page.writes().is_empty() {
+            assert_eq!(probe, 7);
+            page.accept(item, "a");
+            assert_eq!(page.status().connection, Connection::Online);
+            return;
+        }
+        page.answer_read(Failure::Unreachable.answer());
+    }
+    panic!("for ever");
 }

@@ -1,5 +1,6 @@
 // What a schema says about the values of its items, and which definitions make no sense.
 
+import { z } from "zod";
 import { Key, NumberKey, Schema, constants, customTypes } from "../../pkg/index.js";
 import type { Item, KeyDefinition, PropertyDefinition, Store, ValuesOf } from "../../pkg/index.js";
 
@@ -123,3 +124,10 @@ export const tag: number = ({} as Person).tags[0];
 (({}) as Item<ValuesOf<typeof renamed>>).id;
 // @ts-expect-error constants are not to be replaced
 constants.SOURCE = {};
+
+// Validators of other packages.
+new Schema({ properties: { name: String }, validate: z.object({ name: z.string() }) });
+// @ts-expect-error -- no validator
+new Schema({ properties: { name: String }, validate: (value: unknown) => value });
+// @ts-expect-error -- a migration is a function
+new Schema({ properties: { name: String }, version: 2, migrations: { 2: "row" } });

@@ -94,3 +94,39 @@ export const half: TransporterLike = { _prepareSend: () => ({}) };
 concordia.VALUES;
 // @ts-expect-error not part of the surface
 concordia.RowOf;
+
+// Reading, reachability and live changes.
+const checker = new concordia.HttpOfflineChecker({ pattern: /api/, checkUrl: "/ping", method: "HEAD" });
+export const reached: boolean = checker.test("/api/people") && checker.isOffline;
+export const back: Promise<void> = checker.setOffline();
+HttpTransporter.addOfflineChecker(checker);
+HttpTransporter.addOfflineChecker({ pattern: "*", checkUrl: "/ping" });
+new HttpTransporter({
+  path: "people",
+  pages: "link",
+  since: { param: "since", from: (res, body) => res.headers.get("X-Cursor") ?? body.cursor },
+  rows: (body) => body.rows,
+  deleted: (body) => body.deleted,
+  conditional: false,
+  live: {
+    url: "/events",
+    parse: (message) => (message.kind === "row" ? { action: "update", data: message } : undefined),
+  },
+  offlineChecker: checker,
+});
+new HttpTransporter({
+  path: "people",
+  pages: (res) => res.headers.get("X-Next") ?? undefined,
+  live: "wss://example.org",
+});
+export const paged: TransporterLike = {
+  _prepareSend: () => ({}),
+  _send: () => undefined,
+  _fetch: (_, { cursor, page }) => ({ data: [], cursor: cursor ?? 1, next: page, deleted: ["1"], complete: false }),
+};
+// @ts-expect-error no such header to take a cursor from
+new HttpTransporter({ path: "people", since: { param: "since", from: "Date" } });
+// @ts-expect-error a checker, not what it is made from
+new HttpTransporter({ path: "people", offlineChecker: { pattern: "*", checkUrl: "/ping" } });
+// @ts-expect-error an address is needed
+new concordia.HttpOfflineChecker({ pattern: "*" });

@@ -4,9 +4,9 @@
 //! done in `jobs.js`. It knows nothing of items, edits or requests, and decides nothing about a failed batch but whether
 //! the connection was at fault: then it opens again and repeats, else the caller hears why.
 //!
-//! The object stores are made once, at version 1 for ever: adding a `Store` to an app never upgrades the database. Other
-//! tabs may write to the same database at any time, so every rule that must hold is checked inside the transaction;
-//! what is counted in memory only decides when to fold.
+//! The object stores are made once: adding a `Store` to an app never upgrades the database. Other tabs may write to the
+//! same database at any time, so every rule that must hold is checked inside the transaction; what is counted in memory
+//! only decides when to fold.
 
 mod connection;
 
@@ -21,16 +21,20 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 
-use crate::engine::error::StorageFailure;
+use crate::engine::{error::StorageFailure, input::Lost};
 use connection::{Broken, Connection, Gate, idle, pause, settle};
 
 #[wasm_bindgen(module = "/src/web/client_storage/indexed_db/jobs.js")]
 extern "C" {
     type Shelves;
     #[wasm_bindgen(constructor)]
-    fn new() -> Shelves;
+    fn new(database: &str) -> Shelves;
     #[wasm_bindgen(method)]
-    fn load(this: &Shelves, store: &str, key_name: &str) -> Job;
+    fn note(this: &Shelves, store: &str, records: u32, unsynced: u32);
+    #[wasm_bindgen(method)]
+    fn load(this: &Shelves, store: &str, key_name: &str, version: u32) -> Job;
+    #[wasm_bindgen(method)]
+    fn quarantine(this: &Shelves, store: &str, key_name: &str, keys: &Array, whys: &Array) -> Job;
     #[wasm_bindgen(method)]
     fn write(this: &Shelves) -> Job;
     #[wasm_bindgen(method)]
@@ -40,7 +44,7 @@ extern "C" {
     #[derive(Clone)]
     type Job;
     #[wasm_bindgen(method)]
-    fn add(this: &Job, store: &str, key_name: &str, puts: &Array, erased: &[JsValue]);
+    fn add(this: &Job, store: &str, key_name: &str, puts: &Array, erased: &[JsValue], version: u32);
     #[wasm_bindgen(method, js_name = setMark)]
     fn set_mark(this: &Job, store: &str, mark: Option<String>);
     #[wasm_bindgen(method, getter)]
@@ -54,9 +58,29 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn blocks(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
+    fn sets(this: &Job) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn verdict(this: &Job) -> Option<String>;
+    #[wasm_bindgen(method, getter)]
     fn culprit(this: &Job) -> Option<String>;
     #[wasm_bindgen(method)]
     fn finish(this: &Job, committed: bool) -> JsValue;
+
+    type Read;
+    #[wasm_bindgen(method, getter)]
+    fn records(this: &Read) -> Array;
+    #[wasm_bindgen(method, getter)]
+    fn lost(this: &Read) -> Option<Vec<u32>>;
+
+    fn persist();
+    #[wasm_bindgen(js_name = refreshEstimate)]
+    fn refresh_estimate();
+    fn estimate() -> JsValue;
+}
+
+/// What the browser said last of the room for this site: `{usage, quota, persisted}`, or undefined.
+pub fn room_left() -> JsValue {
+    estimate()
 }
 
 #[wasm_bindgen(module = "/src/web/client_storage/indexed_db/jobs.js")]
@@ -87,6 +111,19 @@ pub struct StoreWrites {
     pub erased: Vec<JsValue>,
     /// Text to keep beside the records of the store in the place of what is kept there, or to forget that.
     pub mark: Option<Option<String>>,
+    /// The version of their schema. Nothing is written where a newer one has been.
+    pub version: u32,
+}
+
+/// What was read of one store.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// All records, in the order in which their keys were first written.
+    pub records: Array,
+    /// The text that is kept beside them.
+    pub mark: Option<String>,
+    /// What was in the database when it was last used, if that was another one than this: it is gone.
+    pub lost: Option<Lost>,
 }
 
 /// A result to come. One type for all, since each type of future makes another copy of what drives it.
@@ -109,6 +146,10 @@ pub struct IndexedDb {
     opening: RefCell<Option<Promise>>,
     /// Why there is no connection.
     refusal: RefCell<StorageFailure>,
+    /// Opened when somebody else has upgraded or deleted the database.
+    end: Gate,
+    /// Whether the browser is still to be asked to keep the site's data.
+    keeps: Cell<bool>,
 }
 
 type Opened = Result<Rc<Connection>, StorageFailure>;
@@ -123,31 +164,73 @@ impl IndexedDb {
         Rc::new(Self {
             database: database.to_owned(),
             strict,
-            shelves: Shelves::new(),
+            shelves: Shelves::new(database),
             queue: Queue::new(),
             connection: RefCell::default(),
             opening: RefCell::default(),
             refusal: RefCell::new(blocked()),
+            end: Gate::new(None),
+            keeps: Cell::new(false),
         })
     }
 
-    /// All records of a store, in the order in which their keys were first written.
-    ///
-    /// # Errors
-    /// When the database cannot be opened or read.
-    pub fn load(self: &Rc<Self>, store: &str, key_name: &str) -> Pending<Array> {
-        let reading = self.read(store, key_name);
-        Box::pin(async move { reading.await.map(|(records, _)| records) })
+    /// Settles when somebody else has upgraded or deleted the database: why it cannot be used any more.
+    pub async fn ended(self: &Rc<Self>) -> StorageFailure {
+        settle(self.end.passed()).await;
+        match self.known() {
+            Some(Err(failure)) => failure,
+            Some(Ok(_)) | None => StorageFailure::NewerVersion,
+        }
     }
 
-    /// As `load`, and the text that is kept beside the records.
+    /// All records of a store; `version` is that of its schema.
     ///
     /// # Errors
-    /// As `load`.
-    pub fn read(self: &Rc<Self>, store: &str, key_name: &str) -> Pending<(Array, Option<String>)> {
-        let job = self.shelves.load(store, key_name);
+    /// When the database cannot be opened or read; `NewerVersion` when the store was written with a newer schema.
+    pub fn load(self: &Rc<Self>, store: &str, key_name: &str, version: u32) -> Pending<Stored> {
+        let job = self.shelves.load(store, key_name, version);
         let loading = self.start(job.clone());
-        Box::pin(async move { loading.await.map(|records| (records.unchecked_into(), job.mark())) })
+        Box::pin(async move {
+            let read: Read = loading.await?.unchecked_into();
+            refresh_estimate();
+            let lost = read.lost().map(|counts| Lost {
+                records: counts.first().copied().unwrap_or(0),
+                unsynced: counts.get(1).copied().unwrap_or(0),
+            });
+            Ok(Stored { records: read.records(), mark: job.mark(), lost })
+        })
+    }
+
+    /// Sets records that make no sense apart, where nobody writes over them: those with these keys, for these reasons, and all
+    /// without a usable key. It need not be polled; what could not be set apart is found again by the next page.
+    pub fn set_apart(self: &Rc<Self>, store: &str, key_name: &str, keys: &Array, whys: &Array) -> Pending<()> {
+        let setting = self.start(self.shelves.quarantine(store, key_name, keys, whys));
+        Box::pin(async move { setting.await.map(drop) })
+    }
+
+    /// Notes outside of the database how much of a store is in it, after a commit or a load, so that a loss can be told.
+    pub fn note(&self, store: &str, records: u32, unsynced: u32) {
+        if matches!(self.known(), Some(Ok(_))) {
+            self.shelves.note(store, records, unsynced);
+        }
+        refresh_estimate();
+    }
+
+    /// From now on `edited` asks the browser.
+    pub fn keep(&self) {
+        self.keeps.set(true);
+    }
+
+    /// There is something in it that is nowhere else: asks the browser, once for a page, not to clear the site's data by itself.
+    pub fn edited(&self) {
+        if self.keeps.take() {
+            persist();
+        }
+    }
+
+    /// Whether `edited` is to be told.
+    pub fn keeps(&self) -> bool {
+        self.keeps.get()
     }
 
     /// Writes a batch in one transaction over all its stores. The future is `Ok` only after the commit, and need not be
@@ -161,8 +244,8 @@ impl IndexedDb {
     /// When the batch was not written: nothing of it was.
     pub fn persist(self: &Rc<Self>, batch: Vec<StoreWrites>) -> Pending<()> {
         let job = self.shelves.write();
-        for StoreWrites { store, key_name, puts, erased, mark } in batch {
-            job.add(&store, &key_name, &puts, &erased);
+        for StoreWrites { store, key_name, puts, erased, mark, version } in batch {
+            job.add(&store, &key_name, &puts, &erased, version);
             if let Some(mark) = mark {
                 job.set_mark(&store, mark);
             }
@@ -269,7 +352,7 @@ impl IndexedDb {
         self.refusal.replace(blocked());
         let room = Rc::clone(self);
         self.go(async move {
-            match Connection::open(&room.database, room.strict).await {
+            match Connection::open(&room.database, room.strict, &room.end).await {
                 Ok(connection) => drop(room.connection.replace(Some(connection))),
                 Err(failure) => drop(room.refusal.replace(failure)),
             }
@@ -304,5 +387,7 @@ impl IndexedDb {
 }
 
 fn blocked() -> StorageFailure {
-    StorageFailure::Refused("blocked".into())
+    StorageFailure::Refused(
+        "blocked by another tab, which does not let go of an older version of it, or deletes it".into(),
+    )
 }

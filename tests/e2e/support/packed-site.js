@@ -58,7 +58,7 @@ export function closed(server) {
   });
 }
 
-async function contentOf(path, folder, pages) {
+export async function contentOf(path, folder, pages) {
   if (Object.hasOwn(pages, path)) return { type: MEDIA_TYPES[".html"], content: pages[path] };
   if (!path.startsWith(MOUNT)) return undefined;
   const file = normalize(join(folder, path.slice(MOUNT.length)));

@@ -91,6 +91,15 @@ pub struct Reference {
     /// Whose edit each number is.
     edits: Vec<usize>,
     seen: Vec<(usize, Fields)>,
+    /// Whether an edit may be given up for what the server holds.
+    gives_way: bool,
+}
+
+impl Reference {
+    /// `gives_way`: whether an edit may be given up for what the server holds.
+    pub fn new(gives_way: bool) -> Self {
+        Self { gives_way, ..Self::default() }
+    }
 }
 
 /// The number of the edit that set an own value.
@@ -271,6 +280,9 @@ impl Reference {
             }
         }
         for (thing, fields) in &seen {
+            if self.gives_way {
+                self.gave_way(*thing, fields, server);
+            }
             self.no_resurrection(*thing, server)?;
             self.optimism(*thing, fields, server)?;
             let it = &mut self.things[*thing];
@@ -280,6 +292,29 @@ impl Reference {
         }
         self.seen = seen;
         Ok(())
+    }
+
+    /// What the server holds may stand against an edit, if the app has said so.
+    fn gave_way(&mut self, thing: usize, fields: &Fields, server: &Server) {
+        let it = &self.things[thing];
+        let row = it.remote_key.as_ref().and_then(|key| server.find(it.store, key)).map(|place| &server.rows[place]);
+        let Some(row) = row else { return };
+        let gone = |field: &usize| fields[*field] != it.expected[*field] && row.held(*field, fields[*field]);
+        let gone: Vec<usize> = (0..FIELDS).filter(gone).collect();
+        let it = &mut self.things[thing];
+        let is_back = std::mem::take(&mut it.is_removed);
+        if is_back {
+            it.removal_stored = false;
+        }
+        let is_loss = gone.iter().any(|field| it.expected[*field].is_some());
+        for field in gone {
+            it.expected[field] = fields[field].filter(|value| *value > 0);
+            it.floor[field] = None;
+        }
+        if is_back || is_loss {
+            it.discards += 1;
+            it.is_loose = true;
+        }
     }
 
     /// Invariant 5: a read after a write gives the written value; no answer takes back a field with a newer edit.
@@ -454,11 +489,27 @@ impl Reference {
         match order.action {
             Action::Create => self.once_created(owner, effect, server.class),
             Action::Update => {
+                self.no_overwriting(owner, order, effect)?;
                 self.order(owner, order, effect, retried)?;
                 self.once(owner, order, effect, server.class, retried)
             }
             Action::Delete => Ok(()),
         }
+    }
+
+    /// Invariant 5, for others' edits: what names the state of a row that it means changes nothing there but by edits.
+    fn no_overwriting(&self, owner: usize, order: &Order, effect: &Effect) -> Check {
+        if order.validator.is_none() || self.is_excused(owner) {
+            return Ok(());
+        }
+        for (field, told) in order.body.iter().enumerate() {
+            let Some(told) = told else { continue };
+            let is_edit = told.is_some_and(|told| effect.before[field].is_none_or(|before| told > before) && told > 0);
+            if *told != effect.fields[field] && !is_edit && *told != self.things[owner].expected[field] {
+                return broken("optimism", format!("{order:?} writes over {:?}", effect.fields));
+            }
+        }
+        Ok(())
     }
 
     /// Invariant 7: a request covers only edits of one item, and deletes only what the app removed. The item.
@@ -531,7 +582,11 @@ impl Reference {
             .iter()
             .zip(effect.before)
             .filter(|(told, before)| own(told).is_some_and(|told| before.is_none_or(|before| told > before)));
-        if news.count() == 0 && !(class == Class::Plain && retried) && !self.is_excused(owner) {
+        // Without keys nobody can tell whether somebody else wrote over an edit whose answer was lost, or before it.
+        let is_over_others =
+            order.body.iter().zip(effect.fields).any(|(told, there)| told.is_some_and(|told| told != there));
+        let is_doubt = class == Class::Plain && (retried || is_over_others);
+        if news.count() == 0 && !is_doubt && !self.is_excused(owner) {
             return broken("once", format!("{order:?} says nothing new: {effect:?} {:?}", self.things[owner]));
         }
         Ok(())

@@ -33,6 +33,8 @@ pub struct Order {
     /// The fields that are in the body, with their values.
     pub body: [Option<Option<i64>>; FIELDS],
     pub idempotency_key: u128,
+    /// The state of the row that is meant, as the server names it.
+    pub validator: Option<String>,
 }
 
 /// What the server says to a write, before the world has its way with it.
@@ -42,6 +44,8 @@ pub struct Said {
     pub row: Option<(Key, Fields)>,
     /// Which of the forms of a success it has.
     pub form: u8,
+    /// The state in which the row is now.
+    pub validator: Option<String>,
 }
 
 /// One row and everything that it ever held.
@@ -67,6 +71,8 @@ pub struct Effect {
     pub before: Fields,
     /// Whether the row was there.
     pub was_alive: bool,
+    /// What it held.
+    pub fields: Fields,
 }
 
 /// Some rows of a store.
@@ -89,11 +95,41 @@ pub struct Server {
     pub stamps_rows: bool,
     /// One of so many bodies is refused.
     pub refuses: u64,
+    /// Whether it tells states of rows apart, and takes a write that names another one for a conflict.
+    pub is_conditional: bool,
+    /// Whether it takes no write that names none.
+    pub demands: bool,
+    /// Whether it refuses a row that is like another one.
+    pub is_unique: bool,
 }
 
 impl Server {
-    pub fn new(class: Class, salt: u64, stamps_rows: bool, refuses: u64) -> Self {
-        Self { class, rows: Vec::new(), answers: Vec::new(), time: 0, keys: 0, stamps: 0, salt, stamps_rows, refuses }
+    pub fn new(class: Class, salt: u64) -> Self {
+        Self {
+            class,
+            rows: Vec::new(),
+            answers: Vec::new(),
+            time: 0,
+            keys: 0,
+            stamps: 0,
+            salt,
+            stamps_rows: false,
+            refuses: 0,
+            is_conditional: false,
+            demands: false,
+            is_unique: false,
+        }
+    }
+
+    /// How it names the state of a row.
+    pub fn validator(&self, row: &ServerRow) -> Option<String> {
+        self.is_conditional.then(|| format!("v{}", row.changed))
+    }
+
+    /// Whether there is a row that holds just what is in the body.
+    fn has_like(&self, store: u16, body: &[Option<Option<i64>>; FIELDS]) -> bool {
+        let is_like = |row: &ServerRow| (0..FIELDS - 1).all(|field| body[field].flatten() == row.fields[field]);
+        self.is_unique && self.alive(store).any(is_like)
     }
 
     pub fn find(&self, store: u16, key: &Key) -> Option<usize> {
@@ -121,7 +157,7 @@ impl Server {
     }
 
     fn carry_out(&mut self, store: u16, order: &Order, form: u8) -> (Said, Option<Effect>) {
-        let refusal = |status| (Said { status, row: None, form: 0 }, None);
+        let refusal = |status| (Said { status, row: None, form: 0, validator: None }, None);
         if self.is_refused(order) {
             return refusal(if order.action == Action::Delete { 403 } else { 422 });
         }
@@ -129,21 +165,31 @@ impl Server {
         let was_alive = place.is_some_and(|place| self.rows[place].is_alive);
         let place = match (order.action, place) {
             (Action::Create, Some(_)) if was_alive => return refusal(409),
+            (Action::Create, _) if self.has_like(store, &order.body) => return refusal(409),
             (Action::Create, Some(place)) => place,
             (Action::Create, None) => self.add(store, order.key.clone()),
+            (Action::Update | Action::Delete, Some(place)) if was_alive && self.is_conditional => {
+                match &order.validator {
+                    None if self.demands => return refusal(428),
+                    Some(meant) if self.validator(&self.rows[place]).as_ref() != Some(meant) => return refusal(412),
+                    Some(_) | None => place,
+                }
+            }
             (Action::Update | Action::Delete, Some(place)) if was_alive => place,
             (Action::Update | Action::Delete, _) => return refusal(404),
         };
-        let effect = Effect { row: place, before: self.largest_own(place), was_alive };
+        let fields = self.rows[place].fields;
+        let effect = Effect { row: place, before: self.largest_own(place), was_alive, fields };
         if order.action == Action::Delete {
             self.kill(place);
-            return (Said { status: 204, row: None, form: 1 }, Some(effect));
+            return (Said { status: 204, row: None, form: 1, validator: None }, Some(effect));
         }
         self.rows[place].is_alive = true;
         self.put(place, &order.body);
         let row = &self.rows[place];
         let status = if order.action == Action::Create { 201 } else { 200 };
-        (Said { status, row: Some((row.key.clone(), row.fields)), form }, Some(effect))
+        let validator = self.validator(row).filter(|_| form == 0);
+        (Said { status, row: Some((row.key.clone(), row.fields)), form, validator }, Some(effect))
     }
 
     /// Refuses some bodies, and the same ones always.

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use concordia::engine::{
     Engine,
-    error::{Code, StorageFailure},
+    error::{Code, Fault, StorageFailure},
     id::{CommandId, Key, StorageId, StoreId, Token},
-    input::{Cursor, Input, Next, Policy, Record, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
-    output::{Command, Made, Output, Request},
+    output::{Command, Conflict, Made, Output, Request},
     row::{FieldSet, RemoteRow},
     time::Millis,
 };
@@ -90,6 +90,11 @@ pub struct World {
     engine: Engine<MapRow>,
     stores: Vec<StoreId>,
     patches: bool,
+    policy: Policy,
+    conditional: bool,
+    asks_uncertain: bool,
+    /// What the app is asked to decide.
+    asked: Vec<(CommandId, Conflict<MapRow>)>,
     /// Chances in percent.
     fault: u64,
     disk_fault: u64,
@@ -142,13 +147,22 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let class = if dice.percent(60) { Class::Keyed } else { Class::Plain };
-        let refuses = [0, 0, 17, 7][dice.below(4)];
-        let server = Server::new(class, dice.roll(), dice.percent(35), refuses);
+        let mut server = Server::new(class, dice.roll());
+        server.stamps_rows = dice.percent(35);
+        server.refuses = [0, 0, 17, 7][dice.below(4)];
+        server.is_conditional = dice.percent(40);
+        server.demands = dice.percent(30);
+        server.is_unique = class == Class::Plain && dice.percent(40);
+        let policy = [Policy::Local, Policy::Local, Policy::Remote, Policy::Ask][dice.below(4)];
         let engine = Engine::new(engine_seed(&mut dice));
         let stores = (0..1 + u16::from(dice.percent(30))).map(StoreId).collect();
         let (fault, disk_fault, crash) =
             ([0, 10, 30, 60][dice.below(4)], [0, 0, 5, 20][dice.below(4)], [0, 1, 2, 5][dice.below(4)]);
         Self {
+            policy,
+            conditional: dice.percent(70),
+            asks_uncertain: dice.percent(20),
+            asked: Vec::new(),
             patches: dice.percent(60),
             page_size: [usize::MAX, usize::MAX, 1, 3][dice.below(4)],
             deltas: dice.percent(50),
@@ -166,7 +180,7 @@ impl World {
             strays: Vec::new(),
             walking: BTreeMap::new(),
             loads: Vec::new(),
-            reference: Reference::default(),
+            reference: Reference::new(policy != Policy::Local),
             promises: BTreeMap::new(),
             carried_out: Vec::new(),
             tokens: 0,
@@ -209,7 +223,8 @@ impl World {
         match self.dice.below(100) {
             0..25 => self.app(),
             25..30 => self.ask(),
-            30..33 => self.meddle(),
+            30..32 => self.meddle(),
+            32 => self.decide(),
             33..55 => self.turn_disk(),
             55..85 => self.turn_network(),
             85..95 => self.pass_time(),
@@ -276,6 +291,9 @@ impl World {
                 // No transporter of these stores has a way of its own.
                 Command::Probe(..) => return broken("no invention", "a probe"),
                 Command::FetchOne(command, store, _, key) => self.put_on_wire(command, store, Ask::One(key))?,
+                Command::Resolve(command, _, _, conflict) if self.policy == Policy::Ask => {
+                    self.asked.push((command, conflict));
+                }
                 Command::Resolve(..) => return broken("no invention", "nobody wants to be asked"),
             }
         }
@@ -301,7 +319,8 @@ impl World {
             sent.then_some(fields[field])
         });
         let key = request.key.clone();
-        let order = Order { action: request.action, key, body, idempotency_key: request.idempotency_key.0 };
+        let validator = request.validator.as_deref().map(str::to_owned);
+        let order = Order { action: request.action, key, body, idempotency_key: request.idempotency_key.0, validator };
         self.put_on_wire(command, store, Ask::Write(order))
     }
 
@@ -379,6 +398,25 @@ impl World {
             Some(thing) => self.wait_for(thing),
             None => Ok(()),
         }
+    }
+
+    /// The app decides about a conflict.
+    fn decide(&mut self) -> Check {
+        if self.asked.is_empty() {
+            return Ok(());
+        }
+        let (command, conflict) = self.asked.remove(self.dice.below(self.asked.len()));
+        let resolution = match self.dice.below(4) {
+            0 => Resolution::Remote,
+            1 => {
+                let set = (0..FIELDS).filter(|field| conflict.local.get(*field).is_some());
+                let fields = set.fold(FieldSet::NONE, |all, field| all.with(FieldSet::one(field)));
+                Resolution::Values(conflict.local, fields)
+            }
+            2 if !self.healed => Resolution::Failed(Fault::new(Code::Conflict, "test")),
+            _ => Resolution::Local,
+        };
+        self.input(Input::Resolved(command, resolution))
     }
 
     /// The app may wait for what it has done.
@@ -504,9 +542,9 @@ impl World {
                 refers: FieldSet::NONE,
                 patches: self.patches,
                 numeric_storage_key: store.0 == 1,
-                conditional: false,
-                policy: Policy::Local,
-                asks_uncertain: false,
+                conditional: self.conditional,
+                policy: self.policy,
+                asks_uncertain: self.asks_uncertain,
                 probes: false,
             };
             let output = self.hand(Input::Open(options, MapRow::default()))?;
@@ -554,7 +592,7 @@ impl World {
     fn load(&mut self) -> Check {
         let (store, records, cursor) = self.loads.remove(0);
         let kept: Vec<_> = records.iter().map(deep_record).collect();
-        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None, cursor })?;
+        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None, cursor, lost: None })?;
         self.reference.restarted(store, &kept, &self.engine, &self.server)?;
         self.carry_out(output)?;
         self.look()
@@ -596,6 +634,7 @@ impl World {
             }
         }
         self.promises.clear();
+        self.asked.clear();
         self.loads.clear();
         self.turn_open = false;
         self.wake_at = None;
@@ -700,16 +739,6 @@ impl World {
 
     /// What may go wrong, and whether the request arrives all the same.
     fn fault<B>(&mut self) -> (Answer<B>, bool) {
-        let response = |status, body| Response {
-            status,
-            body,
-            text: None,
-            retry_after: None,
-            location: None,
-            version: None,
-            problem: None,
-            said: None,
-        };
         let arrives = self.dice.percent(50);
         let answer = match self.dice.below(13) {
             0..3 => Answer::Unreachable { message: "test".into() },
@@ -752,16 +781,7 @@ impl World {
             cursor = Cursor::Kept;
         }
         let complete = !is_faulty && since.is_none();
-        Answer::Response(Response {
-            status: 200,
-            body: Body::Json(Rows { rows, complete, deleted, problem: None, next, cursor }),
-            text: None,
-            retry_after: None,
-            location: None,
-            version: None,
-            problem: None,
-            said: None,
-        })
+        Answer::Response(response(200, Body::Json(Rows { rows, complete, deleted, problem: None, next, cursor })))
     }
 
     fn answer_one(&mut self, store: StoreId, key: &Key, is_faulty: bool) -> Answer<RemoteRow<MapRow>> {
@@ -770,16 +790,8 @@ impl World {
         }
         let row = self.server.find(store.0, key).map(|place| &self.server.rows[place]).filter(|row| row.is_alive);
         let (status, body) = row.map_or((404, Body::Empty), |row| (200, Body::Json(remote_row(row))));
-        Answer::Response(Response {
-            status,
-            body,
-            text: None,
-            retry_after: None,
-            location: None,
-            version: None,
-            problem: None,
-            said: None,
-        })
+        let version = row.and_then(|row| self.server.validator(row));
+        Answer::Response(Response { version, ..response(status, body) })
     }
 }
 
@@ -804,16 +816,11 @@ fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
         (Some((key, _)), 1) => (Body::Empty, Some(format!("https://api.example/rows/{}", key.text()))),
         (Some(_) | None, _) => (Body::Empty, None),
     };
-    Answer::Response(Response {
-        status: said.status,
-        body,
-        text: None,
-        retry_after: None,
-        location,
-        version: None,
-        problem: None,
-        said: None,
-    })
+    Answer::Response(Response { location, version: said.validator.clone(), ..response(said.status, body) })
+}
+
+fn response<B>(status: u16, body: Body<B>) -> Response<B> {
+    Response { status, body, text: None, retry_after: None, location: None, version: None, problem: None, said: None }
 }
 
 // The end.
@@ -874,6 +881,8 @@ impl World {
                     let (store, order) = self.strays.remove(0);
                     drop(self.write(store, &order, 0)?);
                 }
+            } else if !self.asked.is_empty() {
+                self.decide()?;
             } else if let Some(at) = self.wake_at {
                 self.now = self.now.max(at);
                 self.input(Input::Woken)?;

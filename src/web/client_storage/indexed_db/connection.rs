@@ -25,12 +25,16 @@ use crate::engine::error::StorageFailure;
 const BLOCKS: &str = "blocks";
 const DELTAS: &str = "deltas";
 const META: &str = "meta";
+const QUARANTINE: &str = "quarantine";
+
+/// Version 2 has brought the quarantine and the guard.
+const VERSION: u32 = 2;
 
 #[wasm_bindgen(module = "/src/web/client_storage/indexed_db/jobs.js")]
 extern "C" {
     type Link;
     #[wasm_bindgen(constructor)]
-    fn new(strict: bool) -> Link;
+    fn new(strict: bool, end: &Gate) -> Link;
     #[wasm_bindgen(method)]
     fn release(this: &Link);
     #[wasm_bindgen(method, getter)]
@@ -63,6 +67,8 @@ extern "C" {
     pub(super) fn idle() -> Promise;
 }
 
+const EMPTIED: &str = "it was emptied while it was in use";
+
 /// Why something with the connection failed.
 #[derive(Debug)]
 pub(super) enum Broken {
@@ -80,13 +86,14 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens the database, and makes its object stores if it is new.
-    pub(super) async fn open(database: &str, strict: bool) -> Result<Rc<Self>, StorageFailure> {
-        let mut builder = Rexie::builder(database).version(1);
-        for store in [BLOCKS, DELTAS, META] {
+    /// `end` is opened when somebody else upgrades or deletes it.
+    pub(super) async fn open(database: &str, strict: bool, end: &Gate) -> Result<Rc<Self>, StorageFailure> {
+        let mut builder = Rexie::builder(database).version(VERSION);
+        for store in [BLOCKS, DELTAS, META, QUARANTINE] {
             builder = builder.add_object_store(ObjectStore::new(store));
         }
         let mut build = pin!(builder.build());
-        let link = Link::new(strict);
+        let link = Link::new(strict, end);
         // rexie calls `indexedDB.open` in the first poll; only then does the link look.
         let first = build.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         link.release();
@@ -121,6 +128,7 @@ impl Connection {
             let mut stores = vec![DELTAS];
             stores.extend(job.blocks().then_some(BLOCKS));
             stores.extend(job.meta().then_some(META));
+            stores.extend(job.sets().then_some(QUARANTINE));
             let mode = if job.writes() { TransactionMode::ReadWrite } else { TransactionMode::ReadOnly };
             let begun = self.rexie.borrow().as_ref().and_then(|rexie| rexie.transaction(&stores, mode).ok());
             let (Some(transaction), Some(ending)) = (begun, self.link.begun()) else { return Err(self.refusal()) };
@@ -132,6 +140,11 @@ impl Connection {
                 if done.is_ok_and(|result| result.is_committed()) {
                     return Ok(());
                 }
+            }
+            match job.verdict().as_deref() {
+                Some("newer") => return Err(Broken::Failed(StorageFailure::NewerVersion)),
+                Some("emptied") => return Err(Broken::Failed(StorageFailure::Refused(EMPTIED.into()))),
+                Some(_) | None => {}
             }
             let name = JsFuture::from(ending.reason()).await.ok().and_then(|name| name.as_string());
             let name = name.unwrap_or_default();

@@ -104,18 +104,27 @@ export class Queue {
 // rexie opens by calling `indexedDB.open` at once, so `open` is shadowed for the length of that one synchronous call
 // and put back before anything else can run. The shadow of `transaction` sits on our own connection alone.
 
+/** The object stores; what lies in them is told below. */
+const STORES = ["blocks", "deltas", "meta", "quarantine"];
+
+/** Those of the first version. */
+const FIRST_STORES = 3;
+
 /** One connection. `fate`: 0 in use, 1 closed by the browser, 2 a newer version is coming, 3 being deleted.
- *  `openError`, `refusal`: the name of the error of a failed open, or of the last transaction that could not be begun. */
+ *  `openError`, `refusal`: the name of the error of a failed open, or of the last transaction that could not be begun.
+ *  `end` is opened when the database is upgraded or deleted by somebody else. */
 export class Link {
   fate = 0;
   openError = "";
   refusal = "";
   begun = undefined;
   #strict;
+  #end;
   #restore = () => {};
 
-  constructor(strict) {
+  constructor(strict, end) {
     this.#strict = strict;
+    this.#end = end;
     try {
       const factory = globalThis.indexedDB;
       const own = Object.getOwnPropertyDescriptor(factory, "open");
@@ -135,14 +144,36 @@ export class Link {
   }
 
   #watch(request) {
-    request.addEventListener("error", () => (this.openError = request.error?.name ?? ""));
+    request.addEventListener("upgradeneeded", (event) => this.#upgrade(event, request));
+    request.addEventListener("error", () => (this.openError ||= request.error?.name ?? ""));
     request.addEventListener("success", () => this.#adopt(request.result));
     return request;
   }
 
+  /** Heard before rexie hears it. rexie makes the object stores that are missing, and would delete those that it does not know. */
+  #upgrade(event, { result: database, transaction }) {
+    const names = [...database.objectStoreNames];
+    const isOurs =
+      STORES.slice(0, FIRST_STORES).every((name) => names.includes(name)) &&
+      names.every((name) => STORES.includes(name));
+    if (event.oldVersion > 0 && !isOurs) {
+      event.stopImmediatePropagation();
+      this.openError = "it belongs to something else";
+      transaction.abort();
+      return;
+    }
+    const isNew = !names.includes("deltas");
+    const deltas = isNew ? database.createObjectStore("deltas") : transaction.objectStore("deltas");
+    deltas.put(newGuard(), GUARD);
+  }
+
   #adopt(database) {
     database.addEventListener("close", () => (this.fate ||= 1));
-    database.addEventListener("versionchange", (event) => (this.fate = event.newVersion === null ? 3 : 2));
+    database.addEventListener("versionchange", (event) => {
+      this.fate = event.newVersion === null ? 3 : 2;
+      // Whoever waits for it lets go of the connection, and rexie has yet to hear of this event.
+      setTimeout(() => this.#end.open());
+    });
     const begin = database.transaction;
     database.transaction = (stores, mode) => {
       this.begun = undefined;
@@ -243,9 +274,19 @@ export const idle = () =>
 //
 // `meta`: a text for a store, key `[store, "mark"]`, written with the records that it speaks of.
 //
-// An error thrown in the handler of a request aborts its transaction.
+// `quarantine`: records that make no sense, `{store, key, record, why, since}`, key `[store, key as text, number at random]`. Nothing
+// reads them, writes over them or takes them away.
+//
+// The guard, in `deltas` under a key of its own: which database this is (drawn when it is made), and by what version of its schema
+// each store was written last. It is looked at in each transaction that writes, where nobody else can come in between.
 
 /* global IDBKeyRange */
+
+const GUARD = "guard";
+
+const newGuard = () => ({ identity: [0, 0].map(() => Math.random().toString(36).slice(2)).join(""), versions: new Map() });
+
+const versionOf = (guard, store) => guard?.versions?.get(store) ?? 1;
 
 /** Records in a block. Measured with 10 000 rows of 8 fields: from 128 on, writing and reading cost next to nothing
  *  over the bare clone; the smaller, the less is lost when a block cannot be read. */
@@ -269,6 +310,10 @@ class Shelf {
   /** The keys found in or written to deltas. */
   changed = new Set();
   folding = false;
+  /** Which database it was read from. */
+  identity = undefined;
+  /** What was last noted outside of it. */
+  noted = undefined;
 
   constructor(store, keyName) {
     this.store = store;
@@ -305,7 +350,7 @@ class Shelf {
     const keys = blocks.getAllKeys(this.range);
     // Requests of one transaction end in the order in which they were made.
     const deltas = transaction.objectStore("deltas").getAll(this.range);
-    deltas.onsuccess = () => then(values.result, keys.result, deltas.result);
+    deltas.onsuccess = () => then(values.result.map(asBlock), keys.result, deltas.result);
   }
 
   /** Writes records as blocks from this number on. */
@@ -316,6 +361,9 @@ class Shelf {
   }
 }
 
+/** What is no block is damaged: handed on as a record, for the caller to judge. */
+const asBlock = (value) => (Array.isArray(value) ? value : [value]);
+
 const markOf = (store) => [store, "mark"];
 
 const blocksOf = (records) => Math.ceil(records.length / BLOCK);
@@ -324,17 +372,62 @@ const blocksOf = (records) => Math.ceil(records.length / BLOCK);
 const nextNumber = (keys, write) =>
   keys.reduce((next, [, number, of]) => (of === write ? next : Math.max(next, number + 1)), 0);
 
+// What was in a database is noted outside of it, so that it can be told when the database is gone: which one it was, how many
+// records of a store were in it, and how many of them had something to say to the server.
+//
+// A note that names another database than the one that was read is a loss. That is never a false alarm: a note is written only by
+// who has seen a commit in the database that it names, and before its connection is closed; a database can be deleted only
+// when all its connections are, so no note of an older one comes after the first note of a newer one. A page that dies
+// between a commit and its note leaves an older note of the same database, or none. The counts are what one tab knew last; no
+// alarm depends on them, but that a note of nothing tells of no loss.
+
+const placeOf = (database, store) => `concordia ${JSON.stringify([database, store])}`;
+
+/** `[identity, records, unsynced]`; nothing where there is no note, or no place for one, as in a worker. */
+function noteOf(place) {
+  try {
+    const read = JSON.parse(localStorage.getItem(place));
+    return Array.isArray(read) ? read : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Makes the jobs of one database. */
 export class Shelves {
   #shelves = new Map();
+  #database;
+
+  constructor(database) {
+    this.#database = database;
+  }
+
+  /** Notes how much of a store is there. Costs nothing while that stays the same. */
+  note(store, records, unsynced) {
+    const shelf = this.#shelves.get(store);
+    if (shelf?.identity === undefined) return;
+    const text = JSON.stringify([shelf.identity, records, unsynced]);
+    if (text === shelf.noted) return;
+    shelf.noted = text;
+    try {
+      localStorage.setItem(placeOf(this.#database, store), text);
+    } catch {
+      // There is no place for it.
+    }
+  }
 
   #of(store, keyName) {
     if (!this.#shelves.has(store)) this.#shelves.set(store, new Shelf(store, keyName));
     return this.#shelves.get(store);
   }
 
-  load(store, keyName) {
-    return new Load(this.#of(store, keyName));
+  load(store, keyName, version) {
+    return new Load(this.#of(store, keyName), version, placeOf(this.#database, store));
+  }
+
+  /** Sets records apart: those with these keys, and those without a usable one. */
+  quarantine(store, keyName, keys, whys) {
+    return new Quarantine(this.#of(store, keyName), new Map(keys.map((key, at) => [key, whys[at]])));
   }
 
   write() {
@@ -356,13 +449,23 @@ export class Shelves {
 class Load {
   writes = false;
   blocks = true;
+  sets = false;
   meta = true;
   mark = undefined;
+  /** Why it aborted its transaction. */
+  verdict = "";
   #shelf;
+  #version;
+  #place;
+  #guard;
   #records;
 
-  constructor(shelf) {
+  constructor(shelf, version, place) {
     this.#shelf = shelf;
+    this.#version = version;
+    this.#place = place;
+    // Until it is read, nobody knows which database it will be.
+    shelf.identity = shelf.noted = undefined;
   }
 
   issue(transaction) {
@@ -370,6 +473,13 @@ class Load {
     const mark = transaction.objectStore("meta").get(markOf(shelf.store));
     mark.onsuccess = () => {
       if (typeof mark.result === "string") this.mark = mark.result;
+    };
+    const guard = transaction.objectStore("deltas").get(GUARD);
+    guard.onsuccess = () => {
+      this.#guard = guard.result;
+      if (versionOf(guard.result, shelf.store) <= this.#version) return;
+      this.verdict = NEWER;
+      transaction.abort();
     };
     shelf.read(transaction, (blocks, keys, deltas) => {
       const stored = blocks.flat();
@@ -383,29 +493,40 @@ class Load {
     });
   }
 
+  /** `{records, lost}`: with the counts of the last note, if that names another database. */
   finish() {
-    return this.#records;
+    const [noted, ...lost] = noteOf(this.#place) ?? [];
+    const identity = this.#guard?.identity;
+    this.#shelf.identity = identity;
+    return { records: this.#records, lost: noted !== undefined && noted !== identity ? lost : undefined };
   }
 }
+
+const NEWER = "newer";
+const EMPTIED = "emptied";
 
 /** One batch. It is written whole, or not at all. */
 class Write {
   writes = true;
   blocks = false;
+  sets = false;
+  /** Why it aborted its transaction. */
+  verdict = "";
   #of;
   #parts = [];
+  #identity;
   #marks = [];
 
   constructor(of) {
     this.#of = of;
   }
 
-  /** What to write to and erase from one store. */
-  add(store, keyName, puts, erased) {
+  /** What to write to and erase from one store; `version`: of its schema, 0 if that is not said. */
+  add(store, keyName, puts, erased, version) {
     const bulk = puts.length >= BULK;
     this.blocks ||= bulk;
     if (puts.length + erased.length > 0)
-      this.#parts.push({ shelf: this.#of(store, keyName), puts, erased, bulk, next: 0 });
+      this.#parts.push({ shelf: this.#of(store, keyName), puts, erased, bulk, version, next: 0 });
   }
 
   /** A text to keep for a store, or none. */
@@ -423,6 +544,8 @@ class Write {
 
   issue(transaction) {
     const deltas = transaction.objectStore("deltas");
+    const guard = deltas.get(GUARD);
+    guard.onsuccess = () => this.#look(transaction, deltas, guard.result);
     for (const [store, mark] of this.#marks) {
       if (mark === undefined) transaction.objectStore("meta").delete(markOf(store));
       else transaction.objectStore("meta").put(mark, markOf(store));
@@ -436,6 +559,21 @@ class Write {
       for (const id of erased) shelf.changed.add(id);
       if (!bulk) note(shelf.changed, puts, shelf.keyName);
     }
+  }
+
+  /** Another tab may have written with a newer schema since, or the database may be another one than was read. */
+  #look(transaction, deltas, found) {
+    const isOther = ({ shelf }) => shelf.identity !== undefined && shelf.identity !== found?.identity;
+    if (this.#parts.some(isOther)) this.verdict = EMPTIED;
+    else if (this.#parts.some(({ shelf, version }) => version > 0 && versionOf(found, shelf.store) > version))
+      this.verdict = NEWER;
+    if (this.verdict !== "") return void transaction.abort();
+    const guard = found ?? newGuard();
+    this.#identity = guard.identity;
+    const older = this.#parts.filter(({ shelf, version }) => versionOf(guard, shelf.store) < version);
+    for (const { shelf, version } of older) guard.versions.set(shelf.store, version);
+    if (older.length > 0 || found === undefined) deltas.put(guard, GUARD);
+    return undefined;
   }
 
   #cut(transaction, part) {
@@ -461,7 +599,10 @@ class Write {
 
   finish() {
     // A number that had to be raised inside the transaction raises the guess for the next batch.
-    for (const { shelf, next } of this.#parts) shelf.next = Math.max(shelf.next, next);
+    for (const { shelf, next } of this.#parts) {
+      shelf.next = Math.max(shelf.next, next);
+      shelf.identity ??= this.#identity;
+    }
   }
 
   /** Which record could not be written. */
@@ -479,6 +620,7 @@ class Write {
 class Fold {
   writes = true;
   blocks = true;
+  sets = false;
   meta = false;
   #shelf;
   #records;
@@ -512,5 +654,96 @@ class Fold {
     }
     shelf.changed.clear();
     shelf.overwritten = 0;
+  }
+}
+
+/** Records that make no sense, out of the way of those that do. What is there is read anew, so that what another tab has written in
+ *  the meantime is judged by its key alone: it made no sense there either. */
+class Quarantine {
+  writes = true;
+  blocks = true;
+  meta = false;
+  sets = true;
+  #shelf;
+  #whys;
+
+  constructor(shelf, whys) {
+    this.#shelf = shelf;
+    this.#whys = whys;
+  }
+
+  issue(transaction) {
+    const { range } = this.#shelf;
+    for (const name of ["blocks", "deltas"]) {
+      const place = transaction.objectStore(name);
+      const values = place.getAll(range);
+      const keys = place.getAllKeys(range);
+      keys.onsuccess = () => keys.result.forEach((key, at) => this.#sift(transaction, place, key, values.result[at]));
+    }
+  }
+
+  #sift(transaction, place, key, value) {
+    const isBlock = place.name === "blocks";
+    if (!isBlock && isMarker(value)) return;
+    const records = isBlock ? asBlock(value) : [value];
+    const bad = records.filter((record) => this.#why(record) !== undefined);
+    if (bad.length === 0) return;
+    const good = records.filter((record) => !bad.includes(record));
+    if (good.length > 0) place.put(good, key);
+    else place.delete(key);
+    for (const record of bad) this.#keep(transaction.objectStore("quarantine"), record);
+  }
+
+  #why(record) {
+    const id = record?.[this.#shelf.keyName];
+    return typeof id === "string" || typeof id === "number" ? this.#whys.get(id) : "it has no key";
+  }
+
+  #keep(quarantine, record) {
+    const { store, keyName } = this.#shelf;
+    const key = record?.[keyName];
+    const entry = { store, key, record, why: this.#why(record), since: Date.now() };
+    quarantine.put(entry, [store, String(key), Math.random()]);
+  }
+
+  finish() {}
+}
+
+// -------------------------------------------------------------------------------------------------- persistence
+
+/** How often the browser is asked at most how much room there is. */
+const ESTIMATE_EVERY_MS = 10_000;
+
+let asked = false;
+let room;
+let estimated = -ESTIMATE_EVERY_MS;
+
+/** Asks the browser once not to clear the site's data by itself. Nobody waits for its answer, which may be a question to the user. */
+export function persist() {
+  if (asked) return;
+  asked = true;
+  quietly(() => navigator.storage.persist().then(() => (estimated = -ESTIMATE_EVERY_MS)));
+}
+
+/** What the browser said last of the room for this site: `{usage, quota, persisted}`. */
+export const estimate = () => room;
+
+/** Asks it again, unless that was a short time ago. */
+export function refreshEstimate() {
+  if (performance.now() - estimated < ESTIMATE_EVERY_MS) return;
+  estimated = performance.now();
+  quietly(async () => {
+    const { storage } = navigator;
+    const [{ usage, quota }, persisted] = await Promise.all([storage.estimate(), storage.persisted?.() ?? false]);
+    room = Object.freeze({ usage, quota, persisted });
+  });
+}
+
+/** There may be no such thing, as in an insecure context, or it may be refused. */
+async function quietly(act) {
+  try {
+    await act();
+  } catch {
+    // Then nothing is known.
   }
 }

@@ -45,9 +45,6 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 /** The most that `setTimeout` can count; beyond it fires at once. */
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
 
-/** Options of the public types that this version does not have yet. */
-const LATER = ["since", "pages", "live", "offlineChecker"];
-
 /** The names of the actions in the option `methods`, in the order of the engine's numbers. */
 const ACTIONS = ["create", "update", "delete", "fetch", "fetchOne"];
 
@@ -55,12 +52,11 @@ const refuse = (option, what) => {
   throw { code: "E_OPTIONS", message: `the option \`${option}\` ${what}` };
 };
 
-/** The options, checked: `{origin, path, basePath, headers, credentials, patches, idempotencyKey, timeout, rows, routes}`. */
+/** The options, checked: `{origin, path, basePath, headers, credentials, patches, idempotencyKey, timeout, rows, deleted,
+ *  conditional, since, pages, live, routes}`. */
 export function readOptions(given) {
   if (typeof given !== "object" || given === null)
     refuse("HttpTransporter", 'needs an object of options, for instance {path: "people"}');
-  for (const name of LATER)
-    if (given[name] !== undefined) refuse(name, "is not available in this version yet; leave it out");
   const path = typed(given, "path", "string") ?? "";
   if (/^\/*$|[?#]/.test(path))
     refuse("path", 'must be the path of the collection, for instance "people", without a query');
@@ -77,6 +73,10 @@ export function readOptions(given) {
     timeout: timeout(given),
     conditional: typed(given, "conditional", "boolean") ?? true,
     rows: typed(given, "rows", "function"),
+    deleted: typed(given, "deleted", "function"),
+    since: since(given),
+    pages: pages(given),
+    live: live(given, base),
     routes: routes(given, update),
   };
   // A template must not lead to another server: headers and cookies go to their own origin only.
@@ -157,6 +157,35 @@ function idempotencyKey(options, origin) {
   return (given ?? (here === undefined || here === origin)) ? "Idempotency-Key" : undefined;
 }
 
+function since({ since: given }) {
+  if (given === undefined) return undefined;
+  const { param, from } = given ?? {};
+  if (typeof param !== "string" || param === "")
+    refuse("since", "needs a `param`: the name of the query parameter that says from where on");
+  if (!["Last-Modified", "ETag"].includes(from) && typeof from !== "function")
+    refuse("since", 'needs a `from`: "Last-Modified", "ETag", or a function (response, body) => text');
+  return { param, from };
+}
+
+function pages({ pages: given }) {
+  if (given !== undefined && given !== "link" && typeof given !== "function")
+    refuse("pages", 'must be "link", or a function (response, body) => address of the next page');
+  return given;
+}
+
+/** Relative to the address of the collection's server. Cookies go only where the collection's go, and on demand. */
+function live({ live: given, credentials }, base) {
+  if (given === undefined) return undefined;
+  const { url: address, parse: parser } = typeof given === "string" ? { url: given } : (given ?? {});
+  const url = typeof address === "string" ? parse(address, base.href) : undefined;
+  if (!url || !/^(https?|wss?):$/.test(url.protocol) || url.username || url.password)
+    refuse("live", "must be an http:, https:, ws: or wss: address, without a user or a password");
+  if (parser !== undefined && typeof parser !== "function")
+    refuse("live", "has a `parse` that is no function of a message");
+  url.hash = "";
+  return { url: url.href, parse: parser, withCredentials: credentials === "include" && url.origin === base.origin };
+}
+
 function timeout(options) {
   const ms = options.timeout === undefined ? DEFAULT_TIMEOUT_MS : options.timeout;
   if (typeof ms !== "number" || !(ms > 0 && ms <= LONGEST_TIMEOUT_MS))
@@ -207,6 +236,9 @@ const TEXT_CAP = 64 << 10;
 // How an exchange ended, and what its body was: the numbers that `http.rs` reads.
 const [UNREACHABLE, TIMED_OUT, CUT, ANSWERED] = [0, 1, 2, 3];
 const [EMPTY, JSON_VALUE, MALFORMED, FOREIGN, TOO_LARGE] = [0, 1, 2, 3, 4];
+
+/** The place of a collection's body among the facts. */
+const BODY = 16;
 
 /** What a request says, for middleware and subclasses to change: `{method, url, headers, body}`, the headers a plain object,
  *  the body what will be sent as JSON. Text instead: why it cannot be said. */
@@ -268,8 +300,9 @@ export async function exchange(built, options, reading, all) {
       credentials: options.credentials,
       redirect: "error",
       signal: controller.signal,
-      // The browser's cache may keep a collection for days if the server says nothing; revalidating is right.
-      ...(reading && { cache: "no-cache" }),
+      // The browser's cache may keep a collection for days if the server says nothing; revalidating is right. Who revalidates by
+      // himself wants to be told that nothing has changed.
+      ...(reading && { cache: isConditional(built.headers) ? "no-store" : "no-cache" }),
     });
     return await Promise.race([ask(request, options, all), over]);
   } catch (error) {
@@ -278,6 +311,8 @@ export async function exchange(built, options, reading, all) {
     clearTimeout(timer);
   }
 }
+
+const isConditional = (headers) => headers.has("If-None-Match") || headers.has("If-Modified-Since");
 
 async function ask(request, options, all) {
   const response = await fetch(request);
@@ -290,6 +325,7 @@ async function ask(request, options, all) {
   } catch {
     return [CUT];
   }
+  const body = json;
   if (kind === JSON_VALUE && options.rows && all && response.ok) {
     try {
       json = options.rows(json);
@@ -301,7 +337,10 @@ async function ask(request, options, all) {
   const wait = inSeconds(header("Retry-After"));
   const isForeign = ![undefined, options.origin].includes(globalThis.location?.origin);
   const version = options.conditional ? validator(headers, isForeign) : undefined;
-  return [ANSWERED, status, kind, json, text, wait, header("Location"), version, response];
+  const facts = [ANSWERED, status, kind, json, text, wait, header("Location"), version, response];
+  // As it came, for those who look for the rest of the rows.
+  if (all) facts[BODY] = body;
+  return facts;
 }
 
 /** A `Retry-After` (RFC 9110 §10.2.3) in whole seconds: it may be a date in one of the three forms of §5.6.7, the last of

@@ -1,0 +1,255 @@
+//! Outages: who asks while they last, how often, and what is read when they are over.
+
+use concordia::engine::{
+    Connection,
+    id::{StoreId, Token},
+    input::{Cursor, Input, Next, Rows, StoreOptions},
+    outcome::Answer,
+    time::Millis,
+};
+
+use crate::page::{Asked, Failure, Page, json, options, remote};
+use crate::row::MapRow;
+
+fn probing() -> StoreOptions {
+    StoreOptions { probes: true, ..options() }
+}
+
+/// A page whose store has been read, over a transporter with a way of its own to probe.
+fn open() -> Page {
+    let mut page = Page::start(probing());
+    page.answer_all(&[]);
+    page
+}
+
+fn unreachable<B>() -> Answer<B> {
+    Answer::Unreachable { message: "Failed to fetch".into() }
+}
+
+/// The one request that is under way.
+fn only(page: &Page) -> crate::page::Leaving {
+    assert_eq!(page.network.len(), 1, "{:?}", page.network);
+    page.network[0].clone()
+}
+
+fn answer_probe(page: &mut Page, reached: bool) {
+    let probe = only(page);
+    assert!(matches!(probe.what, Asked::Probe), "{probe:?}");
+    page.network.clear();
+    page.does(Input::Probed(probe.command, reached));
+}
+
+fn until_asked(page: &mut Page) {
+    while page.network.is_empty() {
+        assert!(page.wake(), "nobody asks any more");
+    }
+}
+
+fn with_cursor(keys: &[&str], cursor: &str) -> Answer<Rows<MapRow>> {
+    let rows = keys.iter().map(|key| remote(key, &[(0, 1)])).collect();
+    let cursor = Cursor::At(cursor.into());
+    json(200, Rows { rows, complete: true, deleted: Vec::new(), problem: None, next: Next::None, cursor })
+}
+
+#[test]
+fn a_checker_is_asked_in_the_place_of_the_request_that_failed_and_that_follows_when_it_succeeds() {
+    let mut page = open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, unreachable());
+    assert_eq!(page.status().connection, Connection::Offline);
+    for _ in 0..3 {
+        until_asked(&mut page);
+        answer_probe(&mut page, false);
+        assert_eq!(page.status().connection, Connection::Offline);
+    }
+    until_asked(&mut page);
+    answer_probe(&mut page, true);
+    until_asked(&mut page);
+    page.accept(item, "a");
+    assert_eq!(page.status().connection, Connection::Online);
+    assert!(page.engine.is_synced(item));
+}
+
+#[test]
+fn a_checker_that_succeeds_while_the_server_fails_makes_no_hot_loop() {
+    let mut page = open();
+    let items: Vec<_> = (0..20).map(|value| page.create(&[(0, value)])).collect();
+    let began = page.now;
+    let sent = page.requests;
+    for leaving in page.network.clone() {
+        page.answer_any(&leaving, &Failure::Unreachable);
+    }
+    while page.now < began.after(Millis(600_000)) {
+        for leaving in page.network.clone() {
+            match leaving.what {
+                Asked::Probe => answer_probe(&mut page, true),
+                Asked::Write(_) | Asked::All | Asked::One(_) => page.answer_any(&leaving, &Failure::Unreachable),
+            }
+        }
+        assert!(!page.network.is_empty() || page.wake());
+        let (asked, lasted) = (page.requests - sent + 6, page.now.since(began).0 / 1_000);
+        assert!(asked as u64 <= 10 + lasted / 5 + 6, "{asked} requests in {lasted} s");
+    }
+    assert_eq!(page.status().pending, items.len());
+}
+
+#[test]
+fn probes_count_as_requests_of_an_outage() {
+    let mut page = open();
+    page.fetch();
+    let (began, sent) = (page.now, page.requests - 1);
+    page.answer_read(unreachable());
+    while page.now < began.after(Millis(3_600_000)) {
+        if !page.network.is_empty() {
+            answer_probe(&mut page, false);
+        }
+        assert!(page.wake(), "a checker is asked though nothing waits");
+        // A user who presses a button does not make it more.
+        page.does(Input::NetworkHinted);
+        let (asked, lasted) = (page.requests - sent, page.now.since(began).0 / 1_000);
+        assert!(asked as u64 <= 10 + lasted / 5, "{asked} requests in {lasted} s");
+    }
+}
+
+#[test]
+fn an_outage_that_the_transporter_reports_is_probed_though_nothing_failed() {
+    let mut page = open();
+    page.does(Input::Lost(page.store));
+    assert_eq!(page.status().connection, Connection::Offline);
+    until_asked(&mut page);
+    answer_probe(&mut page, true);
+    until_asked(&mut page);
+    page.answer_all(&[("a", &[(0, 1)])]);
+    assert_eq!((page.status().connection, page.items().len()), (Connection::Online, 1));
+}
+
+#[test]
+fn a_server_out_of_reach_is_probed_though_nothing_waits() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.does(Input::FetchOne(item));
+    page.end_turn();
+    page.answer_one(unreachable());
+    assert_eq!(page.status().connection, Connection::Offline);
+    until_asked(&mut page);
+    page.answer_all(&[("a", &[(0, 1)])]);
+    assert_eq!(page.status().connection, Connection::Online);
+}
+
+#[test]
+fn a_paused_store_does_not_probe() {
+    let mut page = open();
+    page.does(Input::Lost(page.store));
+    page.does(Input::Pause(page.store));
+    while page.wake() {}
+    assert!(page.network.is_empty());
+    page.does(Input::Resume(page.store));
+    until_asked(&mut page);
+    answer_probe(&mut page, false);
+}
+
+#[test]
+fn what_was_missed_in_an_outage_is_read_when_it_is_over() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, unreachable());
+    page.now = page.now.after(Millis(5_000));
+    until_asked(&mut page);
+    page.accept(item, "a");
+    page.answer_all(&[("a", &[(0, 1)]), ("b", &[(0, 2)])]);
+    assert_eq!(page.items().len(), 2);
+}
+
+#[test]
+fn after_a_short_outage_only_what_has_a_cursor_is_read() {
+    let short_outage = |answer| {
+        let mut page = Page::start(options());
+        page.answer_read(answer);
+        let item = page.create(&[(0, 1)]);
+        page.answer(item, unreachable());
+        let began = page.now;
+        until_asked(&mut page);
+        assert!(page.now < began.after(Millis(5_000)));
+        page.accept(item, "a");
+        page.network.len()
+    };
+    assert_eq!(short_outage(with_cursor(&[], "1")), 1);
+    let nothing = Rows {
+        rows: Vec::new(),
+        complete: true,
+        deleted: Vec::new(),
+        problem: None,
+        next: Next::None,
+        cursor: Cursor::Kept,
+    };
+    assert_eq!(short_outage(json(200, nothing)), 0);
+}
+
+#[test]
+fn every_store_of_the_server_is_read_after_an_outage() {
+    let mut page = Page::open();
+    let other = page.open_store(StoreOptions { name: "places".into(), ..options() });
+    let first = page.store;
+    page.store = other;
+    page.answer_all(&[]);
+    page.store = first;
+    page.fetch();
+    page.answer_read(unreachable());
+    page.now = page.now.after(Millis(10_000));
+    page.does(Input::Reachable(first));
+    page.answer_all(&[]);
+    let asked: Vec<StoreId> = page.network.iter().map(|leaving| leaving.store).collect();
+    assert_eq!(asked, [other], "the first has just been read");
+}
+
+#[test]
+fn what_was_missed_is_read_until_that_succeeds() {
+    let mut page = Page::open();
+    page.does(Input::Missed(page.store));
+    page.answer_read(Failure::Status(500, None).answer());
+    until_asked(&mut page);
+    page.answer_all(&[("a", &[(0, 1)])]);
+    assert_eq!(page.items().len(), 1);
+    assert!(!page.wake());
+}
+
+#[test]
+fn what_was_missed_while_a_read_was_under_way_is_read_after_it() {
+    let mut page = Page::open();
+    page.fetch();
+    page.does(Input::Missed(page.store));
+    page.answer_all(&[]);
+    page.answer_all(&[("a", &[(0, 1)])]);
+    assert_eq!(page.items().len(), 1);
+}
+
+#[test]
+fn a_paused_store_asks_for_nothing_and_sends_what_was_edited_when_it_is_resumed() {
+    let mut page = Page::open();
+    page.does(Input::Pause(page.store));
+    assert_eq!(page.status().connection, Connection::Paused);
+    let item = page.create(&[(0, 1)]);
+    page.does(Input::Missed(page.store));
+    assert!(page.network.is_empty());
+    assert!(page.engine.is_stored(item));
+    page.does(Input::Resume(page.store));
+    assert_eq!(page.status().connection, Connection::Online);
+    page.accept(item, "a");
+    page.answer_all(&[("a", &[(0, 1)]), ("b", &[(0, 2)])]);
+    assert_eq!(page.items().len(), 2);
+}
+
+#[test]
+fn a_flush_settles_when_everything_is_sent_or_the_server_cannot_be_reached() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    let sent: Token = page.flush();
+    assert_eq!(page.outcome(sent), None);
+    page.accept(item, "a");
+    assert_eq!(page.outcome(sent), Some(Ok(())));
+    page.update(item, &[(0, 2)]);
+    let lost = page.flush();
+    page.answer(item, unreachable());
+    assert_eq!(page.outcome(lost), Some(Ok(())));
+    assert_eq!(page.status().pending, 1);
+}

@@ -1,0 +1,167 @@
+//! What becomes of edits when client storage fails, ends, was emptied, or holds rows of another version.
+
+use concordia::engine::{
+    error::{Code, Fault, StorageFailure},
+    id::StorageId,
+    input::{Input, Lost, Migrated},
+    lifecycle::Action,
+};
+
+use crate::page::{Failure, Found, Page, options};
+
+fn code(fault: Option<Fault>) -> Option<Code> {
+    fault.map(|fault| fault.code)
+}
+
+const GONE: Lost = Lost { records: 12, unsynced: 3 };
+
+#[test]
+fn a_database_that_is_gone_is_told_before_the_store_is_loaded_and_stays_told() {
+    let mut page = Page::open().restart_and_find(Found { lost: Some(GONE), ..Found::default() });
+    let loaded = page.once_loaded();
+    assert_eq!(page.outcome(loaded), None, "the first read is under way");
+    assert_eq!(code(page.status().last_error), Some(Code::DataLoss));
+    page.answer_any(&page.network[0].clone(), &Failure::Unreachable);
+    assert_eq!(page.outcome(loaded), Some(Ok(())));
+    let status = page.status();
+    let fault = status.storage_error.unwrap_or_else(|| panic!("nothing is said"));
+    assert_eq!(fault.code, Code::DataLoss);
+    assert!(fault.message.contains("12 records") && fault.message.contains("3 of them"), "{fault}");
+    assert_eq!(fault.body.as_deref(), Some(r#"{"records":12,"unsynced":3}"#));
+    assert!(status.durable, "the new database takes what it is given");
+}
+
+#[test]
+fn a_database_in_which_nothing_was_known_to_be_is_no_loss() {
+    for lost in [None, Some(Lost { records: 0, unsynced: 0 })] {
+        let page = Page::open().restart_and_find(Found { lost, ..Found::default() });
+        assert_eq!((page.status().storage_error, page.status().last_error), (None, None));
+    }
+}
+
+#[test]
+fn a_failure_to_store_is_told_before_a_loss() {
+    let mut page = Page::open().restart_and_find(Found { lost: Some(GONE), ..Found::default() });
+    page.slow_disk = true;
+    page.create(&[(0, 1)]);
+    page.abort(StorageFailure::Quota);
+    assert_eq!((page.status().durable, code(page.status().storage_error)), (false, Some(Code::Quota)));
+}
+
+#[test]
+fn rows_of_a_newer_version_are_not_written_while_other_stores_go_on() {
+    let mut page = Page::open();
+    page.settled_item("a", &[(0, 1)]);
+    let before = page.disk.len();
+    let mut page = page.restart_and_find(Found { failure: Some(StorageFailure::NewerVersion), ..Found::default() });
+    assert_eq!((page.status().durable, code(page.status().storage_error)), (false, Some(Code::NewerVersion)));
+    let other = page.open_store(concordia::engine::input::StoreOptions { name: "pets".into(), ..options() });
+    assert!(page.engine.status(other).durable, "its rows are of this version");
+    page.answer_all(&[("a", &[(0, 2)]), ("b", &[(0, 3)])]);
+    let item = page.create(&[(0, 4)]);
+    let stored = page.once_stored(item);
+    assert_eq!(page.outcome(stored), Some(Err(Code::NewerVersion)));
+    assert_eq!(page.write().item, item, "it is sent all the same");
+    assert_eq!((page.items().len(), page.disk.len()), (3, before), "nothing is written");
+}
+
+#[test]
+fn a_storage_that_ends_finishes_its_batch_and_then_says_so() {
+    let mut page = Page::open();
+    page.slow_disk = true;
+    let item = page.create(&[(0, 1)]);
+    let stored = page.once_stored(item);
+    page.does(Input::StorageEnded(StorageId(0), StorageFailure::NewerVersion));
+    assert_eq!(page.outcome(stored), None, "its batch is under way");
+    page.commit();
+    assert_eq!(page.outcome(stored), Some(Ok(())));
+    assert_eq!(page.write().item, item);
+    assert_eq!((page.status().durable, code(page.status().storage_error)), (false, Some(Code::NewerVersion)));
+    let late = page.create(&[(0, 2)]);
+    assert!(page.batches.is_empty(), "nothing more is written");
+    assert!(page.writes().iter().any(|write| write.item == late), "it is sent all the same");
+}
+
+#[test]
+fn a_storage_that_ends_while_nothing_is_written_says_so_at_once() {
+    let mut page = Page::open();
+    page.does(Input::StorageEnded(StorageId(0), StorageFailure::NewerVersion));
+    assert_eq!((page.status().durable, code(page.status().storage_error)), (false, Some(Code::NewerVersion)));
+}
+
+/// A page over a disk on which one create was sent and not answered, and which a migration has changed so.
+fn migrated(migrated: Migrated, action: Action, patches: bool) -> (Page, concordia::engine::id::IdempotencyKey) {
+    let mut page = Page::start(concordia::engine::input::StoreOptions { patches, ..options() });
+    page.answer_all(&[]);
+    let item = match action {
+        Action::Create => page.create(&[(0, 1)]),
+        Action::Update | Action::Delete => page.settled_item("a", &[(0, 1)]),
+    };
+    match action {
+        Action::Create => {}
+        Action::Update => page.update(item, &[(0, 2)]),
+        Action::Delete => page.remove(item),
+    }
+    let key = page.write().idempotency_key;
+    page.disk.values_mut().for_each(|record| record.migrated = Some(migrated));
+    let mut page = page.restart();
+    page.answer_all(&[]);
+    (page, key)
+}
+
+#[test]
+fn an_attempt_keeps_its_key_only_if_the_migration_leaves_its_payload_as_it_was() {
+    let same = Migrated::default();
+    let beside = Migrated { whole: true, edited: false };
+    let other = Migrated { whole: true, edited: true };
+    let table = [
+        (Action::Create, false, same, true),
+        (Action::Create, false, beside, false),
+        (Action::Create, true, beside, false),
+        (Action::Update, false, same, true),
+        (Action::Update, false, beside, false),
+        (Action::Update, true, beside, true),
+        (Action::Update, true, other, false),
+        (Action::Delete, false, other, true),
+    ];
+    for (action, patches, change, keeps) in table {
+        let (page, key) = migrated(change, action, patches);
+        let again = page.write();
+        assert_eq!((again.action, again.idempotency_key == key), (action, keeps), "{action:?} {patches} {change:?}");
+        let edit = &page.pending()[0];
+        assert_eq!(edit.attempts, 2, "that it may have arrived is not forgotten");
+    }
+}
+
+#[test]
+fn an_attempt_with_a_new_key_leaves_when_that_is_stored() {
+    let (page, _) = migrated(Migrated { whole: true, edited: true }, Action::Create, false);
+    let key = page.write().idempotency_key;
+    let mut page = page.restart();
+    page.answer_all(&[]);
+    assert_eq!(page.write().idempotency_key, key, "the same page after page");
+}
+
+#[test]
+fn where_the_database_was_lost_or_rows_were_brought_along_everything_is_read_again() {
+    for (lost, change) in [(Some(GONE), None), (None, Some(Migrated::default())), (None, None)] {
+        let mut page = Page::open();
+        page.settled_item("a", &[(0, 1)]);
+        page.disk.values_mut().for_each(|record| record.migrated = change);
+        page.cursors.insert(page.store.0, "later".into());
+        let page = page.restart_and_find(Found { lost, ..Found::default() });
+        let goes_on = page.readings.last().is_some_and(|reading| format!("{reading:?}").contains("later"));
+        assert_eq!(goes_on, lost.is_none() && change.is_none(), "{:?}", page.readings);
+    }
+}
+
+#[test]
+fn what_was_brought_to_this_version_is_written_back_once() {
+    let mut page = Page::open();
+    page.settled_item("a", &[(0, 1)]);
+    page.disk.values_mut().for_each(|record| record.migrated = Some(Migrated::default()));
+    let page = page.restart();
+    assert!(page.disk.values().all(|record| record.migrated.is_none()), "written as it is now");
+    let said = page.restart().said.concat();
+    assert!(!said.contains("Persist"), "{said}");
+}
