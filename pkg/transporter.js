@@ -175,8 +175,9 @@ export class HttpTransporter extends Transporter {
 
   /** Changes made elsewhere, if the option `live` says where they are told; returns what ends it. */
   _subscribe(listener, store) {
-    if (this.#options.live === undefined) return undefined;
-    const live = new Live(this.#options.live, { ...store, heard: listener });
+    if (this.#options.live === undefined) return () => {};
+    const alone = { connection: () => "online", complained: () => {}, missed: () => listener("refetch") };
+    const live = new Live(this.#options.live, { ...alone, ...store, heard: listener });
     return Object.assign(() => live.close(), { told: () => live.told() });
   }
 

@@ -35,7 +35,7 @@ export function uuid() {
 }
 
 const SAYS_MORE = ["data", "version", "res"];
-const ENVELOPE = [...SAYS_MORE, "req", "status", "location", "complete", "deleted", "cursor"];
+const ENVELOPE = [...SAYS_MORE, "req", "status", "location", "complete", "deleted", "next", "cursor"];
 
 /** The row, or the object that says more than the row: in one form. */
 function opened(value) {

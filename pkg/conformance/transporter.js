@@ -90,7 +90,7 @@ class TransporterSubject extends Subject {
     return this.push(this.queueItem("delete", undefined, key));
   }
 
-  /** All rows by their keys as text, as the engine would collect them: cursor after cursor. */
+  /** All rows by their keys as text, as the engine would collect them: page after page, cursor after cursor. */
   async rows() {
     const found = await this.succeed("a fetch", () => this.#fetchAll());
     await this.#compareWithEndpoint(found);
@@ -99,19 +99,21 @@ class TransporterSubject extends Subject {
 
   async #fetchAll() {
     const rows = new Map();
-    let cursor;
+    const isSaid = (token) => token !== undefined && token !== null;
+    let reading = {};
     for (;;) {
-      const answer = await this.#fetch(cursor);
-      this.#take(rows, answer);
-      const next = answer.cursor;
-      if (next === undefined || show(next) === show(cursor) || answer.data.length === 0) return rows;
-      cursor = next;
+      const { data, deleted, next, cursor } = await this.#fetch(reading);
+      this.#take(rows, { data, deleted });
+      const goesOn = isSaid(next) ? { page: next } : { cursor };
+      const isOver = !isSaid(next) && (!isSaid(cursor) || data.length === 0);
+      if (isOver || show(goesOn) === show(reading)) return rows;
+      reading = goesOn;
     }
   }
 
-  #fetch(cursor) {
+  #fetch(reading) {
     const { end } = this;
-    const make = (req) => end._fetch(req, cursor === undefined ? {} : { cursor });
+    const make = (req) => end._fetch(req, reading);
     return request(end, "fetch", () => end._prepareFetch?.(), make);
   }
 

@@ -800,7 +800,8 @@ function inOrder(rows) {
 
 /** Stored rows as rows to work with, with what is to be said of them, in one crossing. They become the items' own. What makes
  *  no sense is listed: keys, which may be undefined, and why. `migrated`: places of rows of an older version, and whether
- *  the payload of what is in flight is another one now, 1 for any field of it, 2 for an edited one. */
+ *  the payload of what is in flight is another one now, 1 for any field of it, 2 for an edited one. `isNewer`: some are of a newer
+ *  version, and nothing else is said. */
 export function unpackAll(shape, stored) {
   const rows = [];
   const syncs = [];
@@ -809,7 +810,7 @@ export function unpackAll(shape, stored) {
   const [badKeys, whys, migrated] = [[], [], []];
   // Rows that were stored together share one list of columns.
   let [columns, isOurs, version] = [shape.stamp, true, shape.version];
-  let isNewer = false;
+  let isOlder = false;
   for (let row of inOrder(stored)) {
     if (!Array.isArray(row) || !Array.isArray(row[COLUMNS]) || !isKeyText(row[STORAGE_KEY])) {
       badKeys.push(row?.[STORAGE_KEY]);
@@ -819,17 +820,17 @@ export function unpackAll(shape, stored) {
     if (row[COLUMNS] !== columns) {
       columns = row[COLUMNS];
       version = versionIn(columns);
+      if (version > shape.version) return { isNewer: true };
+      isOlder = version < shape.version;
       isOurs = columns.length === shape.stamp.length && columns.every((name, place) => name === shape.stamp[place]);
     }
-    if (version > shape.version) {
-      isNewer = true;
-      continue;
-    }
-    if (version < shape.version || says(row[SYNC])) {
+    // Of most rows neither is true, and each look at one costs.
+    const asks = isOlder || (row[SYNC] !== undefined && says(row[SYNC]));
+    if (asks) {
       // What is sent is made of it.
       const key = row[STORAGE_KEY];
       try {
-        if (version < shape.version) row = migrate(shape, row, version, (change) => migrated.push(rows.length, change));
+        if (isOlder) row = migrate(shape, row, version, (change) => migrated.push(rows.length, change));
         else row = demandKinds(shape, isOurs ? row : underColumns(shape, row));
       } catch (error) {
         badKeys.push(key);
@@ -856,7 +857,7 @@ export function unpackAll(shape, stored) {
     badKeys,
     whys,
     migrated,
-    isNewer,
+    isNewer: false,
   };
 }
 

@@ -2,7 +2,7 @@
  * What a page says and does when its client storage is full, gone, emptied, damaged, or of another version. Nothing is lost in
  * silence, and edits go on to the server.
  */
-/* global concordia, openStore, store -- of the page */
+/* global asked, big, deleteDatabase, entries, older, openStore, plain, store, tamper -- of the page */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { dirname } from "node:path";
@@ -334,7 +334,7 @@ describe("loss", () => {
     await create({ first: "Ada" });
     const note = await page.evaluate(() => JSON.stringify(localStorage));
     await create({ first: "Bea" });
-    await page.evaluate((before) => Object.assign(localStorage, JSON.parse(before)), note);
+    await page.evaluate((text) => Object.assign(localStorage, JSON.parse(text)), note);
     await reopen();
     assert.equal((await load()).status.storageError, undefined, "an older note");
     await page.evaluate(() => localStorage.clear());
@@ -469,7 +469,7 @@ describe("versions of the schema", () => {
       store.findById("a").tag = "edited";
       await store.findById("a").onceStored();
     });
-    const before = await page.evaluate(() => entries("deltas"));
+    const stored = await page.evaluate(() => entries("deltas"));
     await reopen();
     server.isAway = false;
     const { status: old } = await load({ version: 1 });
@@ -485,7 +485,7 @@ describe("versions of the schema", () => {
       "only what was edited here",
     );
     await reopen();
-    assert.deepEqual(await page.evaluate(() => entries("deltas")), before);
+    assert.deepEqual(await page.evaluate(() => entries("deltas")), stored);
   });
 
   test("a tab of an older version that is still open does not write over what a newer one has stored", async () => {

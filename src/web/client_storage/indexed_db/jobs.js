@@ -284,7 +284,10 @@ export const idle = () =>
 
 const GUARD = "guard";
 
-const newGuard = () => ({ identity: [0, 0].map(() => Math.random().toString(36).slice(2)).join(""), versions: new Map() });
+const newGuard = () => ({
+  identity: [0, 0].map(() => Math.random().toString(36).slice(2)).join(""),
+  versions: new Map(),
+});
 
 const versionOf = (guard, store) => guard?.versions?.get(store) ?? 1;
 
