@@ -22,14 +22,16 @@ const rules = {
 };
 
 export default [
-  { ignores: ["node_modules/", "target/", "pkg/index.js", "pkg/wasm/", "test-results/", "www/data/"] },
+  {
+    ignores: ["node_modules/", "target/", "pkg/index.js", "pkg/session.js", "pkg/wasm/", "test-results/", "www/data/"],
+  },
   { ...js.configs.recommended, linterOptions: { reportUnusedDisableDirectives: "error" } },
   { rules },
   // The package runs in browsers, workers and Node: only what all of them know.
   { files: ["pkg/**/*.js", "src/**/*.js"], languageOptions: { globals: globals["shared-node-browser"] } },
   // The scripts of the wasm shell throw to Rust, which makes the error: plain {code, message} objects.
   { files: ["src/**/*.js"], rules: { "no-throw-literal": "off" } },
-  { files: ["www/**/*.js"], languageOptions: { globals: { ...globals.browser } } },
+  { files: ["www/**/*.js", "examples/browser-login/page.js"], languageOptions: { globals: { ...globals.browser } } },
   { files: ["www/**/sw.js", "www/**/service-worker.js"], languageOptions: { globals: globals.serviceworker } },
   // Tests and benches hold both programs of Node and functions that they hand to a page.
   {
@@ -38,7 +40,7 @@ export default [
     rules: { "no-console": "off" },
   },
   {
-    files: ["scripts/**/*.js", "www/server.js", "www/server/**/*.js", "*.js"],
+    files: ["scripts/**/*.js", "examples/**/*.js", "www/server.js", "www/server/**/*.js", "*.js"],
     languageOptions: { globals: globals.node },
     rules: { "no-console": "off" },
   },

@@ -12,7 +12,7 @@
  * A case speaks with the object as the engine does: `_prepareX`, the middleware, `_X`. Some go the whole way, through a store.
  */
 
-import type { ClientStorageLike, TransporterLike } from "./index.js";
+import type { ClientStorageLike, StateStorage, TransporterLike } from "./index.js";
 
 /** One thing that the object has to do. */
 export interface ConformanceCase {
@@ -107,3 +107,33 @@ export interface ClientStorageSuiteOptions extends ConformanceOptions {
  * });
  */
 export function clientStorageSuite(options: ClientStorageSuiteOptions): ConformanceCase[];
+
+/** A state storage together with what the suite can do with it. */
+export interface StateStorageUnderTest {
+  readonly storage: StateStorage;
+  /** Another object over what was stored by the first, as in another process. */
+  reopen?(): StateStorage | Promise<StateStorage>;
+  /** Called at the end of the case. */
+  close?(): unknown;
+}
+
+/** What the state storage suite is told. */
+export interface StateStorageSuiteOptions {
+  /** A state storage without states, another one for each call. */
+  readonly make: () => StateStorage | StateStorageUnderTest | Promise<StateStorage> | Promise<StateStorageUnderTest>;
+  /** `"one"` for a storage that belongs to one user and does not look at the id, as one on `req.session` does. Default `"many"`. */
+  readonly users?: "one" | "many";
+  /** Whether `make` gives `reopen`. Default false. */
+  readonly reopens?: boolean;
+  /** Whether the storage has `lock`. Default false. */
+  readonly locks?: boolean;
+  /** Milliseconds that one call may take. Default 5 000. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Cases for a state storage.
+ * @example
+ * for (const { name, run } of stateStorageSuite({ make: () => new MyStorage(freshDatabase()) })) test(name, run);
+ */
+export function stateStorageSuite(options: StateStorageSuiteOptions): ConformanceCase[];

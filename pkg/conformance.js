@@ -1,4 +1,4 @@
-// Conformance suites for whoever writes a transporter or a client storage of their own: cases for any test runner. Owns what
+// Conformance suites for whoever writes a transporter, a client storage or a state storage of their own: cases for any test runner. Owns what
 // such an object has to do, and the sentence for what it does not do.
 //
 // Each case gets an empty endpoint, speaks with the object as the engine does (`_prepareX`, middleware, `_X`) or through a real
@@ -6,3 +6,4 @@
 
 export { transporterSuite } from "./conformance/transporter.js";
 export { clientStorageSuite } from "./conformance/client-storage.js";
+export { stateStorageSuite } from "./conformance/state-storage.js";

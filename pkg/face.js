@@ -6,6 +6,8 @@ export { ConcordiaError } from "./error.js";
 export { SOURCE, TARGET, constants } from "./constants.js";
 export { Key, NumberKey, Schema, customTypes } from "./schema.js";
 export { Store } from "./store.js";
+export { Session } from "./session/session.js";
+export { IndexedDbStateStorage, MemoryStateStorage, StateClientStorage } from "./session/state-storage.js";
 export { TransporterError } from "./link.js";
 export { HttpOfflineChecker } from "./offline-checker.js";
 export { TransporterMiddleware } from "./middleware.js";

@@ -701,6 +701,8 @@ export type FetchOneResult =
 export interface ClientStorageLike extends TransporterLike {
   /** Marks an item as removed, until the server has deleted it and `_send` is called with `"delete"`. */
   remove?(queueItem: PushQueueItem): Promise<void> | void;
+  /** All writes of a turn at once, in place of `_send` for each. Not called when there is middleware. */
+  _sendAll?(queueItems: PushQueueItem[]): Promise<void> | void;
 }
 
 /** Looks at, and may change, what goes to and comes from an endpoint. Every method may return a promise. */
@@ -713,6 +715,10 @@ export interface Middleware {
   receive?(input: { action: string; status?: number; data: any; req: any; res?: any }): any;
   /** May answer `"retry"` to have the request made again at once, with the `send` middleware run anew. */
   transmissionError?(input: { action: string; req: any; res?: any; error: any }): any | "retry";
+  /** Settles when there are new credentials, after a 401 that held the queue: it then goes on. `signal`: nobody waits any more. */
+  onceAuthorized?(input: { signal: AbortSignal }): Promise<void>;
+  /** Tells credentials apart: who has none holds up no transporter with others, even on the same server. */
+  realm?: string;
 }
 
 /** A base class for middleware. `uniqueName` is the name by which another one can replace it. */
@@ -964,6 +970,147 @@ export class IndexedDbClientStorage extends ClientStorage {
   constructor(options?: IndexedDbOptions);
 }
 
+// ---------------------------------------------------------------------------------------------- state storage, sessions
+
+/** What the package keeps for one user in a {@link StateStorage}: plain JSON, for storages to keep as it is. */
+export type State = any;
+
+/**
+ * Keeps one state per user: any object with these two methods, sync or async. Ids reach it as text, so that `1` and `"1"` are one
+ * user. A call that throws, rejects, takes too long or gives something that is no state rejects with `E_STATE_STORAGE`; it
+ * never counts as "logged out". `concordia/conformance` has a suite for it, docs/state-storage.md says what to look at.
+ *
+ * With plain `get` and `set`, changes of one user's state by several processes at once may overwrite each other; in
+ * one process, and over the tabs of a browser, they do not. `lock` makes that true over processes.
+ */
+export interface StateStorage<S = State> {
+  /** The state, or nothing (undefined or null). */
+  get(userId: string | number): Promise<S | undefined> | S | undefined;
+  /** Stores the state; undefined deletes it. */
+  set(userId: string | number, state: S | undefined): Promise<unknown> | unknown;
+  /**
+   * Does the work while nobody else, in any process, does one of this name; settles as the work does. The work takes `ms` at most: the
+   * lock of a process that died ends after that time.
+   */
+  lock?<T>(name: string, ms: number, work: () => Promise<T>): Promise<T>;
+}
+
+/** The default: in memory, gone with the page or process. Says so once with `console.warn`. Needs no `init()`. */
+export class MemoryStateStorage implements StateStorage {
+  get(userId: string | number): Promise<any>;
+  set(userId: string | number, state: any): Promise<void>;
+}
+
+/**
+ * In the browser's IndexedDB, shared by all tabs.
+ * @throws {ConcordiaError} `E_NOT_INITIALISED` before `init()` has settled; `E_OPTIONS` for options without sense.
+ */
+export class IndexedDbStateStorage implements StateStorage {
+  constructor(options?: IndexedDbOptions);
+  get(userId: string | number): Promise<any>;
+  set(userId: string | number, state: any): Promise<void>;
+}
+
+/**
+ * A store's rows and its queue in the state of one user, wherever that is: in Redis, in a session, in a file. All stores of a user
+ * share one state, which is written as a whole, once for all edits of a turn: for hundreds of rows, not for hundreds of thousands.
+ * @throws {ConcordiaError} `E_OPTIONS` without a storage or a user.
+ * @example
+ * new Store({ schema, transporter, clientStorage: new StateClientStorage({ storage: new RedisStorage(), userId }) });
+ */
+export class StateClientStorage extends ClientStorage {
+  constructor(options: { storage: StateStorage; userId: string | number });
+}
+
+/** What a {@link Session} is made from. */
+export interface SessionOptions {
+  readonly clientId: string;
+  /** For servers alone: a page can keep none, and is a public client. Sent in bodies (`client_secret_post`). */
+  readonly clientSecret?: string;
+  /** Where people log in. */
+  readonly authorizationUrl: string;
+  /** Where tokens are had. */
+  readonly tokenUrl: string;
+  /** Where tokens are revoked (RFC 7009). Without it `revokeToken` forgets them here. */
+  readonly revocationUrl?: string;
+  /** Where people are sent back to. */
+  readonly redirectUrl: string;
+  readonly scope?: string;
+  /**
+   * Who must have sent people back (RFC 9207), compared with `iss` if the server gives it. Without it, `iss` must be of the same
+   * origin as `authorizationUrl` or `tokenUrl`.
+   */
+  readonly issuer?: string;
+  /** Default: `new MemoryStateStorage()`. */
+  readonly storage?: StateStorage;
+  /** Milliseconds for one token request. Default 5 000. */
+  readonly httpTimeout?: number;
+  /** Milliseconds for one call of the storage. Default 5 000. */
+  readonly storageTimeout?: number;
+  /** Is told what happens. Never of tokens, codes, secrets or users. */
+  readonly logger?: (...args: unknown[]) => void;
+}
+
+/**
+ * OAuth 2.0 authorization-code sessions of many users with PKCE, kept in a {@link StateStorage} (RFC 6749, 7636, 7009, 9207, 9700).
+ * Needs no `init()`. Most of it is in a file of its own, `session.js`, loaded at first use: to be kept beside `index.js`, and by a
+ * service worker with it.
+ *
+ * Every method that returns a promise rejects with `E_STATE_STORAGE` when the storage fails. Those that ask the authorisation server
+ * reject with `E_UNREACHABLE`, `E_TIMEOUT`, `E_SERVER`, `E_BAD_ANSWER`, or `E_AUTH` when it refuses: `body.error` is its code.
+ *
+ * @throws {ConcordiaError} `E_OPTIONS` for options without sense.
+ * @example
+ * const session = new Session({ clientId, authorizationUrl, tokenUrl, redirectUrl, storage: new IndexedDbStateStorage() });
+ * if (location.search.includes("state=")) await session.handleAuthorizationCodeRequest("me", { url: location.href });
+ * if (!(await session.isAuthorized("me"))) location.assign(session.getAuthUrl(undefined, {}, "me"));
+ */
+export class Session {
+  constructor(options: SessionOptions);
+
+  /** Whether there is a usable token; one that has expired is refreshed. False only if there is none: failures reject. */
+  isAuthorized(userId: string | number): Promise<boolean>;
+
+  /**
+   * The address of a login, made at once, with `state` and the challenge of PKCE. `extra`: further parameters. The login is known to
+   * this process, or to this tab, for a quarter of an hour.
+   *
+   * `userId`: for whom the login is. It is then kept in their state too, so that another process can end it, and is taken from nobody
+   * else. Without it that holds for an instance that was asked about one user alone, as one that is made for each request.
+   */
+  getAuthUrl(state?: string, extra?: Record<string, string>, userId?: string | number): string;
+
+  /**
+   * Takes code and `state` from the request's address, checks `state` and exchanges the code. For requests of Node, express and Fetch.
+   * @throws {ConcordiaError} Rejects with `E_AUTH_STATE` when the login was not begun here, or for another user, or was ended already.
+   */
+  handleAuthorizationCodeRequest(
+    userId: string | number,
+    request: { url?: string; originalUrl?: string; headers?: any },
+  ): Promise<void>;
+
+  /** The same for an address, or for a code alone, which then belongs to the login that was begun last; the access token. */
+  exchangeCodeForAccessToken(userId: string | number, urlOrCode: string): Promise<string>;
+
+  /**
+   * A valid access token: refreshed first when it is about to expire. Any number of calls share one refresh, and the new refresh token is
+   * stored before anybody has the access token.
+   * @throws {ConcordiaError} Rejects with `E_SESSION` when the user has to log in.
+   */
+  getAccessToken(userId: string | number): Promise<string>;
+
+  /** Has the tokens revoked, and removes them here whether or not the server could be told. Records of stores stay. */
+  revokeToken(userId: string | number): Promise<void>;
+
+  /**
+   * Adds `Authorization: Bearer …` to a transporter's requests to its own origin and path, or to `url` and what is below. After a 401 it
+   * refreshes once and has the request made again; where that is not possible the queue is held (`status.connection` is `"held"`)
+   * and goes on by itself after the next login.
+   * @example new HttpTransporter({ baseUrl: "/api", path: "people" }).use(session.middleware("me"));
+   */
+  middleware(userId: string | number, options?: { url?: string }): Middleware;
+}
+
 // ------------------------------------------------------------------------------------------------------------- errors
 
 /**
@@ -1000,6 +1147,10 @@ export class IndexedDbClientStorage extends ClientStorage {
  * | `E_DATA_LOSS` | The local database is gone, or was emptied, since it was last used. |
  * | `E_QUARANTINED` | Stored records made no sense, or could not be brought to the schema's version; they were set apart. |
  * | `E_VALIDATION` | The schema's validator does not accept the values. |
+ * | `E_STATE_STORAGE` | The storage of the users' state failed, did not answer in time, or gave something that is no state. |
+ * | `E_SESSION` | There is no usable token: the user has to log in. |
+ * | `E_AUTH_STATE` | The answer to a login belongs to no login that was begun here for this user. |
+ * | `E_AUTH` | The authorisation server refused a login or a request for a token. |
  * | `E_POISONED` | The package's own code failed and has stopped, so that nothing is damaged. Reload the page. |
  */
 export type ErrorCode =
@@ -1032,6 +1183,10 @@ export type ErrorCode =
   | "E_DATA_LOSS"
   | "E_QUARANTINED"
   | "E_VALIDATION"
+  | "E_STATE_STORAGE"
+  | "E_SESSION"
+  | "E_AUTH_STATE"
+  | "E_AUTH"
   | "E_POISONED";
 
 /**

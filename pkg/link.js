@@ -99,25 +99,26 @@ const isUnauthorized = (error) => [401, 407].includes(error?.status) || error?.k
 /** Lets middleware see to an error. Requests that meet the same refusal of their credentials ask for new ones once: whoever
  *  began before those were there waits, and does as the first one was told. */
 function* seenTo(end, list, input, began) {
-  const ask = () => through(list, "transmissionError", input, "error");
+  const ask = () => through(list, "transmissionError", input, "error", end);
   const keeper = list.find((middleware) => typeof middleware.transmissionError === "function");
   if (keeper === undefined || !isUnauthorized(input.error)) return yield* ask();
   if (!refreshes.has(keeper)) refreshes.set(keeper, new Map());
   const [origins, origin] = [refreshes.get(keeper), end.origin ?? end];
   const known = origins.get(origin);
-  if (known?.running) return (yield known.running) ? "retry" : input.error;
-  if (known?.ended > began) return known.retry ? "retry" : input.error;
+  if (known?.running) return (yield known.running) ?? input.error;
+  if (known?.ended > began) return known.verdict ?? input.error;
   let settle;
-  const state = { running: new Promise((resolve) => (settle = resolve)), retry: false };
+  const state = { running: new Promise((resolve) => (settle = resolve)), verdict: undefined };
   origins.set(origin, state);
   try {
     const verdict = yield* ask();
-    state.retry = verdict === "retry";
+    // What the middleware says in place of the refusal holds for all; without a word each keeps its own.
+    if (verdict !== input.error) state.verdict = verdict;
     return verdict;
   } finally {
     state.running = undefined;
     state.ended = ++moment;
-    settle(state.retry);
+    settle(state.verdict);
   }
 }
 
@@ -141,10 +142,10 @@ function* request(end, action, prepare, make, item) {
     let req;
     try {
       req = yield prepare();
-      req = yield* through(list, "send", { ...said, req }, "req");
+      req = yield* through(list, "send", { ...said, req }, "req", end);
       const answer = opened(yield make(req));
       const { status, res } = answer;
-      const data = yield* through(list, "receive", { action, status, data: answer.data, req, res }, "data");
+      const data = yield* through(list, "receive", { action, status, data: answer.data, req, res }, "data", end);
       return { ...answer, data, [FRESH]: answer[FRESH] && data === answer.data };
     } catch (error) {
       const input = { action, req, res: error?.res, error };
@@ -234,9 +235,11 @@ export class Link {
   #told;
   #decide;
   #probing = false;
+  #waiting = false;
+  #closed = new AbortController();
 
-  /** `told.reachable()` is called when the endpoint can be reached again, `told.lost()` when it cannot;
-   *  `told.decide(item, base, local, remote, status)` has the app's word about a conflict. `shape`: how rows look. */
+  /** `told.reachable()` is called when the endpoint can be reached again, `told.lost()` when it cannot, `told.authorized()` when
+   *  there are new credentials; `told.decide(item, base, local, remote, status)` has the app's word about a conflict. `shape`: how rows look. */
   constructor(end, store, told, shape) {
     this.#end = end;
     this.#store = store;
@@ -249,6 +252,7 @@ export class Link {
 
   /** The store is closed. */
   close() {
+    this.#closed.abort();
     if (this.#checker) HttpOfflineChecker.attach(this.#checker, this.#told, false);
   }
 
@@ -267,8 +271,10 @@ export class Link {
     );
   }
 
+  /** Who has no credentials holds up nobody who has others. */
   get origin() {
-    return this.#end.origin ?? `store:${this.#store}`;
+    const realms = middlewareOf(this.#end).flatMap(({ realm }) => realm ?? []);
+    return [this.#end.origin ?? `store:${this.#store}`, ...realms].join(" ");
   }
 
   get patches() {
@@ -384,7 +390,22 @@ export class Link {
       .then((facts) => {
         calling(() => answered(asked, command, store, facts));
         this.#note(facts[0]);
+        if (facts[0] === ANSWERED && facts[1] === KINDS.unauthorized) this.#awaitCredentials();
       });
+  }
+
+  /** Asks the middleware that brings credentials to say when there are new ones. */
+  #awaitCredentials() {
+    const { signal } = this.#closed;
+    const asked = middlewareOf(this.#end).filter(({ onceAuthorized }) => typeof onceAuthorized === "function");
+    if (this.#waiting || asked.length === 0) return;
+    this.#waiting = true;
+    Promise.race(asked.map((middleware) => promised(() => middleware.onceAuthorized({ signal }))))
+      .finally(() => {
+        this.#waiting = false;
+      })
+      .then(() => signal.aborted || this.#told.authorized())
+      .catch(() => {});
   }
 
   /** What an answer, or that there was none, tells those who want to know whether the endpoint can be reached. */
@@ -459,6 +480,7 @@ export class Keeper {
       ...erased.map((_id) => told({ [storageKey]: _id }, "delete")),
     ];
     const steps = function* () {
+      if (typeof end._sendAll === "function" && middlewareOf(end).length === 0) return void (yield end._sendAll(edits));
       for (const edit of edits) {
         if (edit.action === "update" && !known.has(edit._id)) edit.action = "create";
         const removes = edit.action !== "delete" && isTombstone(edit.payload) && end.remove !== undefined;

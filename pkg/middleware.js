@@ -50,14 +50,15 @@ const isInput = (result, input) =>
   result === input ||
   (typeof result === "object" && result !== null && Object.keys(input).every((name) => Object.hasOwn(result, name)));
 
-/** Lets each middleware that has `method` change `input[field]`; what is left of it. Yields what may be a promise. */
-export function* through(list, method, input, field) {
+/** Lets each middleware that has `method` change `input[field]`; what is left of it. Yields what may be a promise. `end` is
+ *  the transporter that it stands before. */
+export function* through(list, method, input, field, end) {
   let current = input;
   for (const middleware of list) {
     if (typeof middleware[method] !== "function") continue;
     let result;
     try {
-      result = yield middleware[method](current);
+      result = yield middleware[method](current, end);
     } catch (cause) {
       const name = middleware.name || "without a name";
       const message = `the middleware ${name} failed in ${method}: ${cause?.message ?? cause}`;

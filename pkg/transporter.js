@@ -150,8 +150,16 @@ export class HttpTransporter extends Transporter {
       throw new ConcordiaError("E_OPTIONS", "the option `offlineChecker` must be an HttpOfflineChecker");
     this.#number = calling(() => httpTransporter({ ...options, ...(baseUrl === undefined ? {} : { baseUrl }) }));
     this.#options = httpOptions(this.#number);
-    const { origin, path, timeout, patches, conditional } = this.#options;
-    Object.assign(this, { origin, path, timeout, conditional, update: patches ? "PATCH" : "PUT", offlineChecker });
+    const { origin, path, basePath, timeout, patches, conditional } = this.#options;
+    Object.assign(this, {
+      origin,
+      path,
+      basePath,
+      timeout,
+      conditional,
+      update: patches ? "PATCH" : "PUT",
+      offlineChecker,
+    });
     this.scope = scopeOf(this.#options);
   }
 
@@ -239,25 +247,29 @@ function toRecord(row, { key, storageKey }) {
 }
 
 /** What the database refuses, as an error. */
-const kept = (act) =>
+export const kept = (act) =>
   calling(act).catch((fault) => {
     throw toError(fault);
   });
+
+/** The number of the browser's own database with these options. */
+export function openDatabase({ database: name = "concordia", durability = "relaxed", persist = true } = {}) {
+  demandReady();
+  if (durability !== "relaxed" && durability !== "strict")
+    throw new ConcordiaError("E_OPTIONS", '`durability` is "relaxed" or "strict"');
+  if (typeof name !== "string") throw new ConcordiaError("E_OPTIONS", "`database` must be a name");
+  if (typeof persist !== "boolean") throw new ConcordiaError("E_OPTIONS", "`persist` is true or false");
+  return calling(() => database(name, durability === "strict", persist));
+}
 
 /** The browser's own database. */
 export class IndexedDbClientStorage extends ClientStorage {
   static middleware = [...ClientStorage.middleware];
   #number;
 
-  constructor(options = {}) {
-    demandReady();
+  constructor(options) {
     super();
-    const { database: name = "concordia", durability = "relaxed", persist = true } = options;
-    if (durability !== "relaxed" && durability !== "strict")
-      throw new ConcordiaError("E_OPTIONS", '`durability` is "relaxed" or "strict"');
-    if (typeof name !== "string") throw new ConcordiaError("E_OPTIONS", "`database` must be a name");
-    if (typeof persist !== "boolean") throw new ConcordiaError("E_OPTIONS", "`persist` is true or false");
-    this.#number = calling(() => database(name, durability === "strict", persist));
+    this.#number = openDatabase(options);
   }
 
   _prepareSend({ action, payload, _id, id, store }) {

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 const BLOCK_COMMENT = /^[ \t]*\/\*[\s\S]*?\*\//gm;
+const LATER_IMPORT = /\bimport\(\s*["'](\.{1,2}\/[^"']+)["']\s*\)/g;
 const STATIC_IMPORT = /^(?:import|export)\s*(?:[\w$*\s{},]*?\bfrom\s*)?["'](\.{1,2}\/[^"']+)["']/gm;
 
 /** Absolute paths, entry first, each once. Throws when one of the files is not there. */
@@ -16,6 +17,14 @@ export function filesLoadedBy(entry) {
     for (const imported of relativeImports(readFileSync(file, "utf8"))) files.add(resolve(dirname(file), imported));
   }
   return [...files];
+}
+
+/** Those that a script loads when it needs them, by `import("./…")` with the address in it. */
+export function filesLoadedLaterBy(entry) {
+  const sources = filesLoadedBy(entry).map((file) => [file, readFileSync(file, "utf8")]);
+  return sources.flatMap(([file, source]) =>
+    [...source.matchAll(LATER_IMPORT)].map(([, imported]) => resolve(dirname(file), imported)),
+  );
 }
 
 function relativeImports(source) {

@@ -42,6 +42,8 @@ check_programs() {
 install_packages() {
   local missing=()
   command -v cc >/dev/null || missing+=(gcc libc6-dev)
+  # Tests and examples start it on a port of their own; the service that the package brings stays off.
+  command -v redis-server >/dev/null || missing+=(redis-server)
   if [ "${1:-}" = browser ]; then
     command -v "${CHROMIUM:-chromium}" >/dev/null || missing+=(chromium)
     command -v chromedriver >/dev/null || missing+=(chromium-driver)
@@ -56,7 +58,17 @@ install_packages() {
   fi
   say "setup: apt-get install ${missing[*]}"
   "${as_root[@]}" apt-get update -q
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+  # What Debian asks before a package starts its service: no.
+  local policy=/usr/sbin/policy-rc.d own=false
+  if [ ! -e "$policy" ]; then
+    own=true
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod +x "$policy"
+  fi
+  local installed=true
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" || installed=false
+  [ $own = false ] || "${as_root[@]}" rm "$policy"
+  [ $installed = true ] || fail "apt-get could not install ${missing[*]}."
 }
 
 # By rustup itself, since it may be told not to install by itself what rust-toolchain.toml names.

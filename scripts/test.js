@@ -32,7 +32,12 @@ const PARTS = [
     needsBuild: true,
     run: e2e,
   },
-  { name: "accept", title: "what it must show, over a server with faults (tests/accept)", needsBuild: true, run: accept },
+  {
+    name: "accept",
+    title: "what it must show, over a server with faults (tests/accept)",
+    needsBuild: true,
+    run: accept,
+  },
 ];
 
 process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;

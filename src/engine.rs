@@ -159,6 +159,7 @@ impl<R: Row> Engine<R> {
             Input::Woken => self.run(),
             Input::NetworkHinted => self.hurry(),
             Input::Reachable(store) => self.reachable(store),
+            Input::Authorized(store) => self.authorized(store),
             Input::Lost(store) => self.lost(store),
             Input::Missed(store) => self.missed(store),
             Input::Probed(command, reached) => self.probed(command, reached),

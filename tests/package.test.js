@@ -8,7 +8,7 @@ import { join, relative } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { filesLoadedBy } from "../scripts/module-graph.js";
+import { filesLoadedBy, filesLoadedLaterBy } from "../scripts/module-graph.js";
 
 const call = promisify(execFile);
 const PACKAGE = fileURLToPath(new URL("../pkg", import.meta.url));
@@ -136,7 +136,8 @@ function entryPoints() {
 }
 
 function loadedBy(entry) {
-  return filesLoadedBy(join(installed, entry)).map((file) => relative(installed, file));
+  const path = join(installed, entry);
+  return [...filesLoadedBy(path), ...filesLoadedLaterBy(path)].map((file) => relative(installed, file));
 }
 
 function allFiles(folder) {

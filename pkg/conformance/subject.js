@@ -5,7 +5,7 @@ import { ConformanceError, demand, fail, isError, isObject, isRow, show } from "
 import { CALL_LIMIT_MS, LOOK_AGAIN_MS } from "./values.js";
 
 /** Settles as `act` does, or fails when that takes too long. */
-function within(ms, what, act) {
+export function within(ms, what, act) {
   let timer;
   const over = new Promise((_, reject) => {
     timer = setTimeout(() => {

@@ -59,6 +59,8 @@ pub enum Wish {
     Missed,
     /// To say that the server can be reached again.
     Reachable,
+    /// There are new credentials.
+    Authorized,
     /// No requests.
     Pause,
     /// Requests again.
@@ -188,6 +190,7 @@ impl StoreHandle {
             Wish::Lost => Input::Lost(self.id),
             Wish::Missed => Input::Missed(self.id),
             Wish::Reachable => Input::Reachable(self.id),
+            Wish::Authorized => Input::Authorized(self.id),
             Wish::Pause => Input::Pause(self.id),
             Wish::Resume => Input::Resume(self.id),
             Wish::Close => Input::Close(self.id, token),

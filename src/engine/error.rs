@@ -118,6 +118,14 @@ codes! {
     Quarantined = "E_QUARANTINED",
     /// The schema's validator does not accept the values.
     Validation = "E_VALIDATION",
+    /// The storage of the users' state failed, did not answer in time, or gave something that is no state.
+    StateStorage = "E_STATE_STORAGE",
+    /// There is no usable token: the user has to log in.
+    Session = "E_SESSION",
+    /// The answer to a login belongs to no login that was begun here for this user.
+    AuthState = "E_AUTH_STATE",
+    /// The authorisation server refused a login or a request for a token.
+    Auth = "E_AUTH",
     /// The package's own code failed and has stopped, so that nothing is damaged. Reload the page.
     Poisoned = "E_POISONED",
 }

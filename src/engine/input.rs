@@ -178,6 +178,8 @@ pub enum Input<R> {
     NetworkHinted,
     /// The transporter of a store knows that its endpoint can be reached again.
     Reachable(StoreId),
+    /// There are new credentials for the origin of a store.
+    Authorized(StoreId),
     /// The transporter of a store knows that its endpoint cannot be reached.
     Lost(StoreId),
     /// What the server tells without being asked did not come for a while: the collection has to be read again.

@@ -113,6 +113,7 @@ impl<R: Row> Engine<R> {
             ));
         }
         let origin = options.origin.map(|name| self.origin(name));
+        self.end_hold(origin);
         if let Some(storage) = options.storage {
             // Nobody uses it: what became of it for those who did is over.
             if !self.stores.ids().any(|id| self.stores[id].storage == Some(storage) && self.is_open(id)) {
@@ -508,6 +509,21 @@ impl<R: Row> Engine<R> {
         }
     }
 
+    /// There are new credentials: what waited for them goes on. A store that the app paused stays paused.
+    pub(super) fn authorized(&mut self, store: StoreId) {
+        self.end_hold(self.stores[store].origin);
+        self.run();
+    }
+
+    /// Whoever asks next finds out whether the hold still stands, and then waits for its end. So it ends when a store is opened, and
+    /// when one is closed, which may have been the one that waited.
+    fn end_hold(&mut self, origin: Option<usize>) {
+        let Some(place) = origin else { return };
+        if self.origins[place].held.take().is_some() {
+            self.tell_origin(place);
+        }
+    }
+
     /// Settles what waits for something that cannot come now.
     pub(super) fn conclude_waits(&mut self) {
         for id in self.stores.ids() {
@@ -613,6 +629,7 @@ impl<R: Row> Engine<R> {
         self.unask_all(id);
         self.reslot_all(id);
         self.conclude_loading(id);
+        self.end_hold(self.stores[id].origin);
         self.run();
     }
 

@@ -51,7 +51,14 @@ const TABLE = {
       }),
     ),
     ...[408, 421, 425].map((status) => row(`${status}`, { answer: problem(status, "Later.") })),
-    row("409", { answer: problem(409, "No."), ends: { ...SYNCED, create: "parked" }, resent: true }),
+    row("409", {
+      answer: problem(409, "No."),
+      ends: { ...SYNCED, create: "parked" },
+      resent: true,
+      at: ["before", "middle"],
+    }),
+    // The row of the create is there: it has met itself.
+    row("409 for what it has taken", { answer: problem(409, "No."), ends: SYNCED, resent: true, at: ["after"] }),
     row("412", { answer: problem(412, "No."), ends: { update: "synced", delete: "synced" }, resent: true }),
     row("428", { answer: problem(428, "Which?"), ends: { update: "synced", delete: "synced" }, resent: true }),
     ...[500, 502, 504, 520].map((status) => row(`${status}`, { answer: problem(status, "Oh.") })),

@@ -260,13 +260,42 @@ async fn what_cannot_be_sent_is_answered_as_a_server_that_cannot_process_it() {
 async fn json_is_parsed_and_the_headers_are_handed_on() {
     let answer = response(
         got("return Promise.resolve(new Response('[{\"a\":\"ü\"}]', {status: 201, headers: {'Content-Type': 'application/json; charset=utf-8',
-            'Retry-After': 'Fri, 31 Dec 1999 23:59:59 GMT', Location: '/people/7', ETag: 'W/\"x\"'}}))")
+            'Retry-After': 'Fri, 31 Dec 1999 23:59:59 GMT', Location: '/people/7', ETag: '\"x\"'}}))")
         .await,
     );
     assert_eq!((answer.status, json(&answer.body).as_str(), answer.text), (201, r#"[{"a":"ü"}]"#, None));
     assert_eq!(answer.retry_after.as_deref(), Some("0"), "a date that is past");
     assert_eq!(answer.location.as_deref(), Some("/people/7"));
-    assert_eq!(answer.version.as_deref(), Some("W/\"x\""));
+    assert_eq!(answer.version.as_deref(), Some("\"x\""));
+}
+
+#[wasm_bindgen_test]
+async fn the_state_of_a_row_is_a_strong_tag_or_a_date_and_is_said_again_as_a_precondition() {
+    let date = "Fri, 31 Dec 1999 23:59:59 GMT";
+    let (home, elsewhere) = ("{timeout: 300, baseUrl: location.origin}", "{timeout: 300}");
+    let cases = [
+        (home, "ETag: '\"x\"', 'Last-Modified': '{date}'", Some("\"x\"")),
+        // A weak tag never matches in `If-Match`.
+        (home, "ETag: 'W/\"x\"', 'Last-Modified': '{date}'", Some(date)),
+        (home, "ETag: 'W/\"x\"'", None),
+        (elsewhere, "ETag: '\"x\"'", Some("\"x\"")),
+        // Every server gives one, and few allow the header to others.
+        (elsewhere, "'Last-Modified': '{date}'", None),
+    ];
+    for (options, headers, version) in cases {
+        let headers = headers.replace("{date}", date);
+        let fetch = format!("return Promise.resolve(new Response(null, {{status: 204, headers: {{{headers}}}}}))");
+        let answer = response(answered(options, request(WireAction::FetchAll, None, "undefined"), &fetch).await);
+        assert_eq!(answer.version.as_deref(), version, "{headers}");
+    }
+    let http = HttpTransporter::new(&js("return {path: 'people'}")).expect("options");
+    for (version, name) in [("\"x\"", "If-Match"), (date, "If-Unmodified-Since")] {
+        let body = JsValue::UNDEFINED;
+        let prepared = http.prepare(WireAction::Delete, Some("7"), &body, None, Some(version)).expect("prepared");
+        let headers = js_sys::Reflect::get(&prepared, &"headers".into()).expect("headers");
+        let said = js_sys::Reflect::get(&headers, &name.into()).expect("a header").as_string();
+        assert_eq!(said.as_deref(), Some(version));
+    }
 }
 
 #[wasm_bindgen_test]

@@ -3,7 +3,7 @@
 use concordia::engine::{
     Connection, Engine,
     error::{Code, StorageFailure},
-    id::ItemId,
+    id::{ItemId, Token},
     input::{Cursor, Input, Next, Rows, Source, StoreOptions},
     lifecycle::Action,
     output::{Command, Made, Output},
@@ -314,6 +314,37 @@ fn while_the_server_wants_credentials_everything_is_kept_and_then_sent_with_the_
     page.does(Input::Resume(page.store));
     let again: Vec<_> = page.writes().iter().map(|request| request.idempotency_key).collect();
     assert_eq!(again, keys);
+}
+
+#[test]
+fn new_credentials_end_the_hold_but_not_a_pause_of_the_app() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, empty(401));
+    assert_eq!(page.status().connection, Connection::Held);
+    page.does(Input::Pause(page.store));
+    page.does(Input::Authorized(page.store));
+    assert_eq!((page.status().connection, page.writes().len()), (Connection::Paused, 0));
+    page.does(Input::Resume(page.store));
+    page.answer(item, empty(401));
+    page.does(Input::Authorized(page.store));
+    assert_eq!((page.status().connection, page.writes().len()), (Connection::Online, 1));
+    page.does(Input::Authorized(page.store));
+    assert_eq!(page.writes().len(), 1, "nothing leaves twice");
+}
+
+#[test]
+fn a_store_that_is_opened_or_closed_has_the_server_asked_anew_for_those_that_are_held() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, empty(401));
+    assert_eq!(page.status().connection, Connection::Held);
+    let other = page.open_store(StoreOptions { name: "others".into(), ..options() });
+    assert_eq!(page.writes().len(), 1, "opened");
+    page.answer(item, empty(401));
+    assert_eq!((page.status().connection, page.writes().len()), (Connection::Held, 0));
+    page.does(Input::Close(other, Token(u32::MAX)));
+    assert_eq!(page.writes().len(), 1, "closed");
 }
 
 // Isolation.
