@@ -258,7 +258,7 @@ pub struct Migrated {
 /// What client storage held of a store when it was last used, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// Its records.
+    /// Its records; 0 of a loss of which only the browser has told.
     pub records: u32,
     /// Those of them that had something to say to the server.
     pub unsynced: u32,

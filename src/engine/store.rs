@@ -191,7 +191,7 @@ impl<R: Row> Engine<R> {
         self.stores[store].phase = Phase::Open;
         self.store_came = true;
         let whole = problem.is_none() && lost.is_none();
-        if let Some(fault) = lost.and_then(loss).or(problem) {
+        if let Some(fault) = lost.map(loss).or(problem) {
             self.changes(store);
             self.stores[store].last_error = Some(fault.clone());
             self.stores[store].damage = Some(fault);
@@ -691,9 +691,12 @@ impl Store {
     }
 }
 
-/// What was stored here is gone. Where nothing was there is no loss: of a first run that was cut short there may be a note, but
-/// no record.
-fn loss(Lost { records, unsynced }: Lost) -> Option<Fault> {
+/// What was stored here is gone.
+fn loss(Lost { records, unsynced }: Lost) -> Fault {
+    if records == 0 {
+        let message = "the browser has thrown the local database away; how much was in it is not known, and what the server holds is fetched anew";
+        return Fault::new(Code::DataLoss, message);
+    }
     let (count, edits) = (records.to_string(), unsynced.to_string());
     let message = [
         "the local database is gone, or was emptied, since it was last used: ",
@@ -704,7 +707,7 @@ fn loss(Lost { records, unsynced }: Lost) -> Option<Fault> {
     ];
     let mut fault = Fault::new(Code::DataLoss, message.concat());
     fault.body = Some(["{\"records\":", &count, ",\"unsynced\":", &edits, "}"].concat());
-    (records > 0).then_some(fault)
+    fault
 }
 
 /// The refusal of everything that comes after `close()`.

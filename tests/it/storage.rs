@@ -32,11 +32,14 @@ fn a_database_that_is_gone_is_told_before_the_store_is_loaded_and_stays_told() {
 }
 
 #[test]
-fn a_database_in_which_nothing_was_known_to_be_is_no_loss() {
-    for lost in [None, Some(Lost { records: 0, unsynced: 0 })] {
-        let page = Page::open().restart_and_find(Found { lost, ..Found::default() });
-        assert_eq!((page.status().storage_error, page.status().last_error), (None, None));
-    }
+fn a_loss_of_which_only_the_browser_has_told_is_told_without_counts() {
+    let lost = Some(Lost { records: 0, unsynced: 0 });
+    let page = Page::open().restart_and_find(Found { lost, ..Found::default() });
+    let fault = page.status().storage_error.unwrap_or_else(|| panic!("nothing is said"));
+    assert_eq!((fault.code, fault.body), (Code::DataLoss, None));
+    assert!(fault.message.contains("not known"), "{}", fault.message);
+    let page = Page::open().restart_and_find(Found::default());
+    assert_eq!((page.status().storage_error, page.status().last_error), (None, None));
 }
 
 #[test]

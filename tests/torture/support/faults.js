@@ -13,11 +13,11 @@ const soon = (status) => ({ status, headers: { "Retry-After": "1" } });
 
 /** `weight`: how often, of a hundred requests of a faulty server. */
 const KINDS = {
-  "500": { weight: 5, position: "before", answer: problem(500, "It failed.") },
+  500: { weight: 5, position: "before", answer: problem(500, "It failed.") },
   "500 of what was done": { weight: 5, position: "after", answer: problem(500, "It failed.") },
   "503 with Retry-After": { weight: 3, position: "before", answer: soon(503) },
   "429 with Retry-After": { weight: 3, position: "before", answer: soon(429) },
-  "422": { weight: 2, position: "before", answer: problem(422, "It does not like this one."), writes: true },
+  422: { weight: 2, position: "before", answer: problem(422, "It does not like this one."), writes: true },
   "a page of HTML": { weight: 3, position: "before", answer: HTML },
   "cut before it is done": { weight: 5, position: "before", end: "cut" },
   "cut when it is done": { weight: 6, position: "after", end: "cut" },

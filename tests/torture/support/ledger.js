@@ -152,7 +152,8 @@ export class Ledger {
       if (!applied || this.#items.get(tag)?.isWiped || this.#isDouble(tag)) continue;
       const before = last.get(tag);
       const now = method === "DELETE" ? Infinity : body.seq;
-      if (before > now || (this.#server.keys && before === now)) this.broken(`${tag}: ${method} ${now} took effect after ${before}`);
+      if (before > now || (this.#server.keys && before === now))
+        this.broken(`${tag}: ${method} ${now} took effect after ${before}`);
       last.set(tag, now);
     }
   }

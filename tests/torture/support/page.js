@@ -109,7 +109,7 @@ async function session(given) {
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   async function work({ seed, human }) {
     const random = given.generator(seed);
-    for (let last; human || edits < limits.edits; ) {
+    for (let last; human || edits < limits.edits;) {
       const { items } = store;
       const item = items[Math.floor(random() * items.length)];
       const dice = random();

@@ -148,7 +148,8 @@ class Profile {
     if (isNew === undefined && !status.durable) return void add(this.#counts.cells, `not opened × ${code}`);
     if (this.ledger.holds && isNew) {
       this.#counts.seen += 1;
-      if (code !== "E_DATA_LOSS") this.ledger.broken(`${when}: the database was wiped, and nothing tells of it: ${message}`);
+      if (code !== "E_DATA_LOSS")
+        this.ledger.broken(`${when}: the database was wiped, and nothing tells of it: ${message}`);
       this.ledger.wiped(this.#collection.rows());
     } else if (code) this.ledger.broken(`${when}: ${message}`);
     return void this.ledger.loaded(items, pending, when);
@@ -249,7 +250,10 @@ class Profile {
     const ids = this.ledger.idsOf(tag);
     const heard = this.#server.log
       .filter(({ id, body }) => body?.tag === tag || ids.includes(id))
-      .map((entry) => `${entry.method} ${entry.id ?? ""} ${entry.headers["if-match"] ?? ""} ${entry.body?.seq ?? ""} → ${entry.status}`);
+      .map(
+        (entry) =>
+          `${entry.method} ${entry.id ?? ""} ${entry.headers["if-match"] ?? ""} ${entry.body?.seq ?? ""} → ${entry.status}`,
+      );
     const edits = JSON.stringify(pending.filter((one) => one.tag === tag));
     this.ledger.broken(
       `${tag} is neither sent nor parked: ${edits}, ${JSON.stringify({ item, status })}, heard: ${heard.join("; ")}`,

@@ -164,7 +164,8 @@ export class Link {
     }
     const isNew = !names.includes("deltas");
     const deltas = isNew ? database.createObjectStore("deltas") : transaction.objectStore("deltas");
-    deltas.put(newGuard(), GUARD);
+    // Chromium alone says it: it has thrown away a database that it could not read, and made this one instead.
+    deltas.put(newGuard(event.dataLoss === "total"), GUARD);
   }
 
   #adopt(database) {
@@ -278,15 +279,17 @@ export const idle = () =>
 // reads them, writes over them or takes them away.
 //
 // The guard, in `deltas` under a key of its own: which database this is (drawn when it is made), and by what version of its schema
-// each store was written last. It is looked at in each transaction that writes, where nobody else can come in between.
+// each store was written last. It is looked at in each transaction that writes, where nobody else can come in between. In a database that was
+// made instead of one that the browser has thrown away it also holds the names of the stores that were written since.
 
 /* global IDBKeyRange */
 
 const GUARD = "guard";
 
-const newGuard = () => ({
+const newGuard = (instead) => ({
   identity: [0, 0].map(() => Math.random().toString(36).slice(2)).join(""),
   versions: new Map(),
+  ...(instead && { renewed: new Set() }),
 });
 
 const versionOf = (guard, store) => guard?.versions?.get(store) ?? 1;
@@ -383,6 +386,9 @@ const nextNumber = (keys, write) =>
 // when all its connections are, so no note of an older one comes after the first note of a newer one. A page that dies
 // between a commit and its note leaves an older note of the same database, or none. The counts are what one tab knew last; no
 // alarm depends on them, but that a note of nothing tells of no loss.
+//
+// Chromium writes localStorage down after seconds: who is killed within them has no note, or an old one. So the browser's own word that a
+// database was thrown away, of which the guard knows, tells of a loss as well.
 
 const placeOf = (database, store) => `concordia ${JSON.stringify([database, store])}`;
 
@@ -496,12 +502,14 @@ class Load {
     });
   }
 
-  /** `{records, lost}`: with the counts of the last note, if that names another database. */
+  /** `{records, lost}`: with the counts of the last note, if that names another database; zeros if nobody knows. */
   finish() {
-    const [noted, ...lost] = noteOf(this.#place) ?? [];
-    const identity = this.#guard?.identity;
+    const [noted, ...counts] = noteOf(this.#place) ?? [];
+    const { identity, renewed } = this.#guard ?? {};
     this.#shelf.identity = identity;
-    return { records: this.#records, lost: noted !== undefined && noted !== identity ? lost : undefined };
+    const isNoted = noted !== undefined && noted !== identity && counts[0] > 0;
+    const isTold = noted !== identity && renewed?.has(this.#shelf.store) === false;
+    return { records: this.#records, lost: isNoted ? counts : isTold ? [0, 0] : undefined };
   }
 }
 
@@ -575,7 +583,9 @@ class Write {
     this.#identity = guard.identity;
     const older = this.#parts.filter(({ shelf, version }) => versionOf(guard, shelf.store) < version);
     for (const { shelf, version } of older) guard.versions.set(shelf.store, version);
-    if (older.length > 0 || found === undefined) deltas.put(guard, GUARD);
+    const renewed = this.#parts.filter(({ shelf }) => guard.renewed?.has(shelf.store) === false);
+    for (const { shelf } of renewed) guard.renewed.add(shelf.store);
+    if (older.length + renewed.length > 0 || found === undefined) deltas.put(guard, GUARD);
     return undefined;
   }
 
