@@ -121,8 +121,10 @@ function answerOf(facts, req) {
     ending === 0 ? "unreachable" : (kinds[status] ?? (status >= 400 && status < 500 ? "rejected" : "failed"));
   const body = readBody(text);
   facts[13] = problemOf(body);
-  const error = new TransporterError(name, { status, body, retryAfterMs: wait && Number(wait) * 1000 });
-  throw Object.assign(error, { res, req, [FACTS]: facts });
+  const how = ending === 3 ? { status } : { cause: status && new Error(status) };
+  const error = new TransporterError(name, { ...how, body, retryAfterMs: wait && Number(wait) * 1000 });
+  // Whoever logs an error logs what can be enumerated: no header and no cookie is to be among that.
+  throw Object.defineProperties(error, { res: { value: res }, [FACTS]: { value: facts } });
 }
 
 /** A REST server, reached by `fetch`. */
