@@ -16,6 +16,7 @@ const BROWSER_TEST_LIMIT_SECONDS = 300;
 /** What drives browsers by itself. */
 const IN_BROWSERS = [join("tests", "e2e"), join("tests", "facts")];
 const ACCEPTANCE = join("tests", "accept");
+const TORTURE = join("tests", "torture");
 
 const WASM = ["--target", "wasm32-unknown-unknown"];
 
@@ -37,6 +38,12 @@ const PARTS = [
     title: "what it must show, over a server with faults (tests/accept)",
     needsBuild: true,
     run: accept,
+  },
+  {
+    name: "torture",
+    title: "browsers killed over a server with faults (tests/torture)",
+    needsBuild: true,
+    run: torture,
   },
 ];
 
@@ -124,7 +131,7 @@ async function browser() {
 }
 
 async function packageTests() {
-  const apart = [...IN_BROWSERS, ACCEPTANCE];
+  const apart = [...IN_BROWSERS, ACCEPTANCE, TORTURE];
   return nodeTests(testFiles("tests").filter((file) => !apart.some((folder) => file.startsWith(folder))));
 }
 
@@ -134,6 +141,10 @@ async function e2e() {
 
 async function accept() {
   return nodeTests(testFiles(ACCEPTANCE));
+}
+
+async function torture() {
+  return nodeTests(testFiles(TORTURE));
 }
 
 // ------------------------------------------------------------------------------------------------------------- counting

@@ -40,11 +40,19 @@ export class Faults {
   constructor(server, draws, { overtakes = true } = {}) {
     this.#server = server;
     this.#draws = draws;
-    for (const [name, { weight, early, late, writes, ...spec }] of Object.entries(KINDS)) {
+    for (const [name, { early, late, writes, position, answer, end }] of Object.entries(KINDS)) {
       if (early && !overtakes) continue;
       const when = (entry) => this.#kindOf(entry) === name && !(writes && entry.method === "GET");
       const wait = () => this.#wait();
-      server.fault({ ...spec, when, times: Infinity, ...(early && { early: wait }), ...(late && { late: wait }) });
+      server.fault({
+        position,
+        answer,
+        end,
+        when,
+        times: Infinity,
+        ...(early && { early: wait }),
+        ...(late && { late: wait }),
+      });
     }
   }
 

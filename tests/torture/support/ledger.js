@@ -92,8 +92,8 @@ export class Ledger {
     this.#inventions(writes);
     for (const [tag, times] of this.#creates)
       if (times > 1 && this.#server.once) this.broken(`${tag} was created ${times} times`);
-    for (const { tag, state } of pending) if (state !== "parked") this.broken(`${tag} still waits`);
-    const parked = new Set(pending.map(({ tag }) => tag));
+    const parked = parkedOf(pending);
+    for (const { tag } of pending) if (!parked.has(tag)) this.broken(`${tag} still waits`);
     const [there, here] = [byTag(rows), byTag(items)];
     this.#compare(there, parked, "the server");
     for (const tag of new Set([...there.keys(), ...here.keys()]))
@@ -170,6 +170,9 @@ export class Ledger {
     }
   }
 }
+
+/** The items of which an edit is parked: what was edited after that waits behind it. */
+export const parkedOf = (pending) => new Set(pending.filter(({ state }) => state === "parked").map(({ tag }) => tag));
 
 const sessionOf = (seq) => Math.floor(seq / PER_SESSION);
 

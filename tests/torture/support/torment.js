@@ -14,7 +14,7 @@ import { FaultServer } from "../../accept/support/server.js";
 import { launch, removeDir, tempDir, until } from "../../e2e/support/browser.js";
 import { contentOf } from "../../e2e/support/packed-site.js";
 import { ACTIONS, Faults, add } from "./faults.js";
-import { Ledger } from "./ledger.js";
+import { Ledger, parkedOf } from "./ledger.js";
 import { page } from "./page.js";
 import { draws } from "./random.js";
 import { witness } from "./witness.js";
@@ -221,23 +221,26 @@ class Profile {
       say({ do: "tell" });
       return this.#hears("state", number, LOAD_LIMIT_MS);
     };
-    const drained = async (isDone, timeoutMs) => {
+    const drained = async (mayBeParked, timeoutMs) => {
       let last;
       const done = async () => {
         last = await state();
-        return last.pending.every(isDone);
+        const parked = mayBeParked ? parkedOf(last.pending) : new Set();
+        return last.pending.every(({ tag }) => parked.has(tag));
       };
       await until(done, { timeoutMs, what: "everything is sent or parked" }).catch(() => {});
       return last;
     };
-    let last = await drained(({ state: at }) => at === "parked", SEND_LIMIT_MS);
-    for (const { tag, reason } of last.pending)
-      if (reason?.code) add(this.#counts.parked, `${reason.code} ${reason.status ?? ""}`.trim());
-      else this.#stuck(tag, last);
+    let last = await drained(true, SEND_LIMIT_MS);
+    const parked = parkedOf(last.pending);
+    for (const { tag, state: at, reason } of last.pending)
+      if (!parked.has(tag) || (at === "parked" && !reason?.code)) this.#stuck(tag, last);
+      else if (at === "parked") add(this.#counts.parked, `${reason.code} ${reason.status ?? ""}`.trim());
     if (last.pending.length > 0) {
       say({ do: "retry" });
-      last = await drained(() => false, RETRY_LIMIT_MS);
-      for (const { reason } of last.pending) add(this.#counts.parked, `for good: ${reason?.code ?? "no reason"}`);
+      last = await drained(false, RETRY_LIMIT_MS);
+      for (const { state: at, reason } of last.pending)
+        if (at === "parked") add(this.#counts.parked, `for good: ${reason?.code ?? "no reason"}`);
     }
     await until(() => this.#faults.isQuiet, { what: "no request waits in the server" });
     const { items, pending } = await state();
