@@ -69,6 +69,31 @@ impl Dice {
     }
 }
 
+/// One thing that happens, so that it can happen again without those before it: what it is, and how the dice lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Act {
+    pub what: What,
+    dice: u64,
+    /// No fault comes up in it.
+    pub calm: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Whatever the dice say.
+    Step,
+    Crash,
+    /// No more faults, and everything comes to rest.
+    Heal,
+}
+
+impl Act {
+    /// The page is gone at this place.
+    pub const fn crash(dice: u64) -> Self {
+        Self { what: What::Crash, dice, calm: false }
+    }
+}
+
 /// A request on its way there, or its answer on its way back.
 struct Wire {
     command: CommandId,
@@ -100,6 +125,9 @@ pub struct World {
     disk_fault: u64,
     crash: u64,
     healed: bool,
+    calm: bool,
+    /// What has happened so far.
+    pub script: Vec<Act>,
     server: Server,
     disk: Disk,
     wire: Vec<Wire>,
@@ -174,6 +202,8 @@ impl World {
             engine,
             stores,
             healed: false,
+            calm: false,
+            script: Vec::new(),
             server,
             disk: Disk::default(),
             wire: Vec::new(),
@@ -193,22 +223,51 @@ impl World {
         }
     }
 
+    /// One in which nothing fails and no page crashes.
+    pub fn without_faults(seed: u64) -> Self {
+        Self { fault: 0, disk_fault: 0, crash: 0, ..Self::new(seed) }
+    }
+
     /// Lives the whole history.
     pub fn run(&mut self) -> Check {
+        self.begin()?;
+        for _ in 0..20 + self.dice.below(70) {
+            self.act(What::Step)?;
+        }
+        self.act(What::Heal)?;
+        if self.dice.percent(50) {
+            self.act(What::Crash)?;
+            self.act(What::Heal)?;
+        }
+        Ok(())
+    }
+
+    /// Lives what is left of a history.
+    pub fn replay(&mut self, script: &[Act]) -> Check {
+        self.begin()?;
+        for act in script {
+            self.dice.0 = act.dice;
+            self.calm = act.calm;
+            self.act(act.what)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Check {
         for _ in 0..self.dice.below(4) {
             let (store, pick) = (self.any_store(), self.dice.roll());
             self.server.foreign(store.0, pick);
         }
-        self.open()?;
-        for _ in 0..20 + self.dice.below(70) {
-            self.step()?;
+        self.open()
+    }
+
+    fn act(&mut self, what: What) -> Check {
+        self.script.push(Act { what, dice: self.dice.0, calm: self.calm });
+        match what {
+            What::Step => self.step(),
+            What::Crash => self.crash(),
+            What::Heal => self.heal(),
         }
-        self.heal()?;
-        if self.dice.percent(50) {
-            self.crash()?;
-            self.heal()?;
-        }
-        Ok(())
     }
 
     fn any_store(&mut self) -> StoreId {
@@ -578,7 +637,7 @@ impl World {
     }
 
     fn disk_failure(&mut self) -> Option<StorageFailure> {
-        if self.healed || !self.dice.percent(self.disk_fault) {
+        if self.healed || !self.dice.percent(self.disk_fault) || self.calm {
             return None;
         }
         self.tally.faults += 1;
@@ -671,7 +730,7 @@ impl World {
     /// A request arrives at the server, or something happens to it.
     fn arrive(&mut self, place: usize) -> Check {
         let (store, ask) = (self.wire[place].store, self.wire[place].ask.clone());
-        let is_faulty = !self.healed && self.dice.percent(self.fault);
+        let is_faulty = !self.healed && self.dice.percent(self.fault) && !self.calm;
         self.tally.faults += u64::from(is_faulty);
         let reply = match ask {
             Ask::Write(order) => Reply::Write(self.answer_write(store, &order, is_faulty)?),
