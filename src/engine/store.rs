@@ -48,6 +48,8 @@ pub(super) struct Store {
     pub(super) unsynced: Set<ItemId>,
     /// Keys whose deletion the server took, and when: an answer that was asked for before does not bring them back.
     pub(super) buried: Vec<(Key, Instant)>,
+    /// When the newest answer about one item alone had been asked for.
+    pub(super) single: Instant,
     pub(super) phase: Phase,
     /// Whether the first read of the collection has come to an end, good or bad.
     pub(super) asked: bool,
@@ -139,6 +141,7 @@ impl<R: Row> Engine<R> {
             by_storage: Index::default(),
             unsynced: Set::new(),
             buried: Vec::new(),
+            single: Instant(0),
             phase: if options.storage.is_some() { Phase::Loading } else { Phase::Open },
             asked: origin.is_none(),
             fetched: false,
