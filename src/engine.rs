@@ -22,6 +22,7 @@ pub mod input;
 mod item;
 mod keys;
 pub mod lifecycle;
+mod outage;
 mod outbox;
 pub mod outcome;
 pub mod output;

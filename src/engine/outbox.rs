@@ -6,7 +6,6 @@
 
 use super::{
     Engine,
-    arena::Items,
     connectivity::{Slot, Task},
     id::{CommandId, ItemId, StoreId, Token},
     item::{Attempt, AttemptState, Edit, Item},
@@ -132,31 +131,6 @@ impl<R: Row> Engine<R> {
                 }
             }
         }
-    }
-
-    /// What finds out whether a server that was out of reach is back: what is read, or was sent before. For an edit that never
-    /// was the collection is read.
-    fn next_probe(&mut self, place: usize) -> Option<Task> {
-        let was_sent = |items: &Items<R>, task: &Task| match task {
-            Task::Collection(_) | Task::Single(_) => true,
-            Task::Edit(_, id) => items.get(*id).is_some_and(|item| {
-                item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).is_some_and(|attempt| attempt.attempts > 0)
-            }),
-        };
-        if let Some(task) = self.origins[place].pop_ready_if(|task| was_sent(&self.items, task)) {
-            return Some(task);
-        }
-        if let Some(task) = self.origins[place].pop_lost() {
-            self.make_ready(place, task);
-            return self.origins[place].pop_ready_if(|ready| was_sent(&self.items, ready));
-        }
-        let store = self.origins[place].ready_edit().and_then(|id| self.items.get(id)).map(|item| item.store)?;
-        if self.is_fetching(store) {
-            // That read left before the outage, and may take its time.
-            return self.origins[place].pop_ready();
-        }
-        self.ask_missed(store);
-        self.origins[place].pop_ready_if(|task| *task == Task::Collection(store))
     }
 
     fn start(&mut self, place: usize, task: Task) {
@@ -300,33 +274,7 @@ impl<R: Row> Engine<R> {
         self.out.commands.push(Command::FetchOne(command, store, id, key));
     }
 
-    /// A server out of reach is probed though nothing waits: whoever looks at the status is to see it come back.
-    fn ask_something(&mut self, place: usize) {
-        if self.origins[place].is_idle_outage() {
-            let ours = |id: &StoreId| self.stores[*id].origin == Some(place) && self.may_ask(*id);
-            let store = self.stores.ids().find(ours);
-            store.into_iter().for_each(|store| self.ask_missed(store));
-        }
-    }
-
-    /// Where a store's transporter has a way of its own to see whether the server can be reached, that is tried before anything
-    /// else is asked for. True if it is.
-    fn probe(&mut self, place: usize) -> bool {
-        let Some(store) = self.origins[place].prober.filter(|_| self.origins[place].wants_probe()) else {
-            return false;
-        };
-        let command = self.send_read(place, store, What::Probe);
-        self.out.commands.push(Command::Probe(command, store));
-        true
-    }
-
-    /// The store whose transporter can do so.
-    fn prober(&self, place: usize) -> Option<StoreId> {
-        let probes = |id: &StoreId| self.stores[*id].probes && self.stores[*id].origin == Some(place);
-        self.stores.ids().find(|id| probes(id) && self.may_ask(*id))
-    }
-
-    fn send_read(&mut self, place: usize, store: StoreId, what: What) -> CommandId {
+    pub(super) fn send_read(&mut self, place: usize, store: StoreId, what: What) -> CommandId {
         let (command, probe) = (self.next_command(), self.origins[place].reserve());
         self.origins[place].sent();
         self.requests.insert(command, Sent { what, store, origin: place, asked: self.clock, probe });

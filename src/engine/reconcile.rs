@@ -322,6 +322,8 @@ impl<R: Row> Engine<R> {
         let blocked = self.note_miss(task, &sent, outcome);
         self.hear(&sent, outcome, answer, blocked);
         let looks_on = self.looks_on(id, outcome);
+        let single = &mut self.stores[sent.store].single;
+        *single = sent.asked.max(*single);
         match (outcome, answer) {
             (Outcome::Applied, Answer::Response(response)) => {
                 let validator: Option<Validator> = response.version.as_deref().map(Into::into);

@@ -2,21 +2,19 @@
 
 use super::{
     Engine,
-    config::OUTAGE_MISSED,
     conflict::Validators,
     connectivity::{Connection, Origin, Task},
     error::{Code, Fault, StorageFailure},
-    id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
+    id::{ItemId, Key, StorageId, StoreId, Token},
     index::Index,
     input::{Lost, Migrated, Policy, Record, StoreOptions},
     item::{AttemptState, Item, Sync},
     lifecycle::{Action, Settled},
-    outbox::{Sent, What},
     output::{Command, Made, Reading},
     row::{FieldSet, Row},
     sorted::Set,
     storage::Storage,
-    time::{Instant, Millis},
+    time::Instant,
     walk::Walk,
 };
 
@@ -50,6 +48,8 @@ pub(super) struct Store {
     pub(super) unsynced: Set<ItemId>,
     /// Keys whose deletion the server took, and when: an answer that was asked for before does not bring them back.
     pub(super) buried: Vec<(Key, Instant)>,
+    /// When the newest answer about one item alone had been asked for.
+    pub(super) single: Instant,
     pub(super) phase: Phase,
     /// Whether the first read of the collection has come to an end, good or bad.
     pub(super) asked: bool,
@@ -141,6 +141,7 @@ impl<R: Row> Engine<R> {
             by_storage: Index::default(),
             unsynced: Set::new(),
             buried: Vec::new(),
+            single: Instant(0),
             phase: if options.storage.is_some() { Phase::Loading } else { Phase::Open },
             asked: origin.is_none(),
             fetched: false,
@@ -424,80 +425,6 @@ impl<R: Row> Engine<R> {
         }
         self.ask_awaited(store);
         self.changes(store);
-    }
-
-    /// The browser thinks that the network is back: those that are being probed are probed sooner.
-    pub(super) fn hurry(&mut self) {
-        let now = self.now;
-        self.origins.iter_mut().for_each(|origin| origin.hurry(now));
-        self.run();
-    }
-
-    /// What waits is sent; and what was missed meanwhile is read, which is a probe where nothing waits.
-    pub(super) fn reachable(&mut self, store: StoreId) {
-        if let Some(origin) = self.stores[store].origin {
-            self.origins[origin].checked(self.now);
-        }
-        self.ask_missed(store);
-        self.hurry();
-    }
-
-    /// The transporter knows better than the last request whether the server can be reached.
-    pub(super) fn lost(&mut self, store: StoreId) {
-        if let Some(place) = self.stores[store].origin {
-            let origin = &mut self.origins[place];
-            if origin.connection() == Connection::Online {
-                origin.missed(false, Some(false), self.now, &mut self.random);
-                self.tell_origin(place);
-            }
-        }
-        self.run();
-    }
-
-    /// A probe has come to an end.
-    pub(super) fn probed(&mut self, command: CommandId, reached: bool) {
-        let Some(sent) = self.requests.remove(&command) else { return };
-        let origin = &mut self.origins[sent.origin];
-        origin.release(sent.probe);
-        if reached {
-            origin.checked(self.now);
-            // A real answer ends the outage, and there is always something that was missed.
-            if !origin.has_work() {
-                self.ask_missed(sent.store);
-            }
-        } else if origin.is_troubled() {
-            origin.missed(sent.probe, Some(false), self.now, &mut self.random);
-        }
-        self.run();
-    }
-
-    /// What the server told meanwhile did not come here.
-    pub(super) fn missed(&mut self, store: StoreId) {
-        self.ask_missed(store);
-        self.run();
-    }
-
-    /// Wants the collection read until that succeeds.
-    pub(super) fn ask_missed(&mut self, store: StoreId) {
-        self.stores[store].behind = true;
-        if self.may_ask(store) {
-            self.ask_collection(store);
-        }
-    }
-
-    /// An outage is over: what others did meanwhile is not known here, and nobody else would ask for it. Where a cursor makes
-    /// that cheap it is always read; else if the outage was long enough to be noticed.
-    pub(super) fn catch_up(&mut self, answered: &Sent, outage: Option<Millis>) {
-        let Some(since) = outage else { return };
-        for id in self.stores.ids() {
-            let store = &self.stores[id];
-            let ours = store.origin == Some(answered.origin) && store.phase == Phase::Open && store.asked;
-            let is_answer = answered.store == id && matches!(answered.what, What::Collection(_));
-            let worth = store.cursor.is_some() || self.now.since(since) >= OUTAGE_MISSED;
-            if ours && worth && !is_answer {
-                self.ask_missed(id);
-            }
-        }
     }
 
     /// Notes where the next read of the collection goes on.

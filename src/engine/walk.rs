@@ -231,11 +231,13 @@ impl<R: Row> Engine<R> {
 
     /// Whether an edit has left whose answer is not here, or came after the first page was asked for. A server that is sent it
     /// once more may answer as it did the first time, with a row that is older than what has been read since. So may a read of one
-    /// item that was asked for at the same time.
+    /// item that was asked for at the same time: it was perhaps answered before the item was deleted elsewhere, and nothing else
+    /// would tell of that.
     fn is_unanswered(&self, store: StoreId, began: Instant) -> bool {
         let stirred = |item: &Item<R>| item.store == store && item.remote_key.is_some() && item.touched >= began;
         let reads_one = |sent: &Sent| sent.store == store && matches!(sent.what, What::Single(_));
         self.items.iter().any(|(_, item)| stirred(item))
+            || self.stores[store].single >= began
             || self.requests.values().any(reads_one)
             || self.stores[store].unsynced.iter().any(|id| {
                 let sync = self.items.get(*id).and_then(|item| item.sync.as_ref());

@@ -10,7 +10,7 @@ use concordia::engine::{
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Command, Conflict, Made, Output, Request},
-    row::{FieldSet, RemoteRow},
+    row::{FieldSet, RemoteRow, Row},
     time::Millis,
 };
 
@@ -69,6 +69,31 @@ impl Dice {
     }
 }
 
+/// One thing that happens, so that it can happen again without those before it: what it is, and how the dice lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Act {
+    pub what: What,
+    dice: u64,
+    /// No fault comes up in it.
+    pub calm: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Whatever the dice say.
+    Step,
+    Crash,
+    /// No more faults, and everything comes to rest.
+    Heal,
+}
+
+impl Act {
+    /// The page is gone at this place.
+    pub const fn crash(dice: u64) -> Self {
+        Self { what: What::Crash, dice, calm: false }
+    }
+}
+
 /// A request on its way there, or its answer on its way back.
 struct Wire {
     command: CommandId,
@@ -87,8 +112,8 @@ enum Reply {
 pub struct World {
     dice: Dice,
     now: Millis,
-    engine: Engine<MapRow>,
-    stores: Vec<StoreId>,
+    pub engine: Engine<MapRow>,
+    pub stores: Vec<StoreId>,
     patches: bool,
     policy: Policy,
     conditional: bool,
@@ -100,8 +125,11 @@ pub struct World {
     disk_fault: u64,
     crash: u64,
     healed: bool,
-    server: Server,
-    disk: Disk,
+    calm: bool,
+    /// What has happened so far.
+    pub script: Vec<Act>,
+    pub server: Server,
+    pub disk: Disk,
     wire: Vec<Wire>,
     /// How many rows the server gives at once.
     page_size: usize,
@@ -174,6 +202,8 @@ impl World {
             engine,
             stores,
             healed: false,
+            calm: false,
+            script: Vec::new(),
             server,
             disk: Disk::default(),
             wire: Vec::new(),
@@ -193,22 +223,65 @@ impl World {
         }
     }
 
+    /// One in which nothing fails and no page crashes.
+    pub fn without_faults(seed: u64) -> Self {
+        Self { fault: 0, disk_fault: 0, crash: 0, ..Self::new(seed) }
+    }
+
+    /// The hash of all outputs of a history: the same wherever it is lived (invariant 13).
+    pub fn hash_of(seed: u64) -> Result<u64, Violation> {
+        let mut world = Self { hash: Some(0xcbf2_9ce4_8422_2325), ..Self::new(seed) };
+        world.run().map(|()| world.hash.unwrap_or_default())
+    }
+
+    /// The hashes of many histories as one.
+    pub fn hash_of_all(seeds: std::ops::Range<u64>) -> Result<u64, Violation> {
+        seeds.into_iter().try_fold(0, |all: u64, seed| {
+            let hash = Self::hash_of(seed)?;
+            Ok(all.rotate_left(7).wrapping_mul(0x0000_0100_0000_01b3) ^ hash)
+        })
+    }
+
     /// Lives the whole history.
     pub fn run(&mut self) -> Check {
+        self.begin()?;
+        for _ in 0..20 + self.dice.below(70) {
+            self.act(What::Step)?;
+        }
+        self.act(What::Heal)?;
+        if self.dice.percent(50) {
+            self.act(What::Crash)?;
+            self.act(What::Heal)?;
+        }
+        Ok(())
+    }
+
+    /// Lives what is left of a history.
+    pub fn replay(&mut self, script: &[Act]) -> Check {
+        self.begin()?;
+        for act in script {
+            self.dice.0 = act.dice;
+            self.calm = act.calm;
+            self.act(act.what)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Check {
         for _ in 0..self.dice.below(4) {
             let (store, pick) = (self.any_store(), self.dice.roll());
             self.server.foreign(store.0, pick);
         }
-        self.open()?;
-        for _ in 0..20 + self.dice.below(70) {
-            self.step()?;
+        self.open()
+    }
+
+    fn act(&mut self, what: What) -> Check {
+        self.script.push(Act { what, dice: self.dice.0, calm: self.calm });
+        match what {
+            What::Step => self.step(),
+            What::Crash => self.crash(),
+            What::Heal => self.heal(),
         }
-        self.heal()?;
-        if self.dice.percent(50) {
-            self.crash()?;
-            self.heal()?;
-        }
-        Ok(())
     }
 
     fn any_store(&mut self) -> StoreId {
@@ -578,7 +651,7 @@ impl World {
     }
 
     fn disk_failure(&mut self) -> Option<StorageFailure> {
-        if self.healed || !self.dice.percent(self.disk_fault) {
+        if self.healed || !self.dice.percent(self.disk_fault) || self.calm {
             return None;
         }
         self.tally.faults += 1;
@@ -613,8 +686,12 @@ impl World {
 
     /// The page is gone, and another one opens.
     fn crash(&mut self) -> Check {
-        self.tally.crashes += 1;
         let kept = self.dice.below(self.disk.issued() + 1);
+        self.crash_keeping(kept)
+    }
+
+    fn crash_keeping(&mut self, kept: usize) -> Check {
+        self.tally.crashes += 1;
         step!(self, "CRASH, {kept} of {} batches are kept", self.disk.issued());
         // A page takes its time to start.
         self.now = self.now.after(Millis(20));
@@ -660,6 +737,10 @@ impl World {
             return self.arrive(place);
         }
         let wire = self.wire.remove(place);
+        self.deliver(wire)
+    }
+
+    fn deliver(&mut self, wire: Wire) -> Check {
         match wire.answer {
             Some(Reply::Write(answer)) => self.input(Input::Answered(wire.command, answer)),
             Some(Reply::All(answer)) => self.input(Input::Fetched(wire.command, answer)),
@@ -671,7 +752,7 @@ impl World {
     /// A request arrives at the server, or something happens to it.
     fn arrive(&mut self, place: usize) -> Check {
         let (store, ask) = (self.wire[place].store, self.wire[place].ask.clone());
-        let is_faulty = !self.healed && self.dice.percent(self.fault);
+        let is_faulty = !self.healed && self.dice.percent(self.fault) && !self.calm;
         self.tally.faults += u64::from(is_faulty);
         let reply = match ask {
             Ask::Write(order) => Reply::Write(self.answer_write(store, &order, is_faulty)?),
@@ -803,7 +884,8 @@ fn remote_row(row: &ServerRow) -> RemoteRow<MapRow> {
 /// The forms in which a server may say the same.
 fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
     let told = |present: FieldSet, key: &Key, fields: &Fields| RemoteRow {
-        row: MapRow::new(*fields).with_key(key),
+        // What an answer leaves out is not in it.
+        row: MapRow::new(*fields).pick(present).with_key(key),
         present,
         key: Some(key.clone()),
     };
@@ -904,4 +986,204 @@ impl World {
         }
         text
     }
+}
+
+// One step at a time, without dice: what the smallest histories are made of.
+impl World {
+    /// A page that has just opened, over a server with one row of somebody else's.
+    pub fn small(class: Class, is_conditional: bool) -> Result<Self, Violation> {
+        let mut world = Self {
+            policy: Policy::Local,
+            conditional: is_conditional,
+            asks_uncertain: false,
+            patches: true,
+            page_size: usize::MAX,
+            deltas: true,
+            stores: vec![StoreId(0)],
+            server: Server::new(class, 0),
+            reference: Reference::new(false),
+            ..Self::without_faults(SMALL)
+        };
+        world.server.is_conditional = is_conditional;
+        world.server.foreign(0, 0);
+        world.open()?;
+        Ok(world)
+    }
+
+    /// What comes next if nothing else does.
+    pub fn next(&self) -> Turn {
+        if self.turn_open {
+            Turn::EndOfTurn
+        } else if !self.loads.is_empty() {
+            Turn::Load
+        } else if self.disk.has_issued() {
+            Turn::Commit
+        } else if self.disk.is_busy() {
+            Turn::Told
+        } else if self.wire.iter().any(|wire| wire.answer.is_none()) {
+            Turn::Arrival
+        } else if !self.wire.is_empty() {
+            Turn::Answer
+        } else if self.wake_at.is_some() {
+            Turn::Wake
+        } else {
+            Turn::Rest
+        }
+    }
+
+    /// Lets that happen, with a fault or without.
+    pub fn go_on(&mut self, fault: Option<usize>) -> Check {
+        self.dice = Dice::new(SMALL);
+        match self.next() {
+            Turn::EndOfTurn => self.end_turn(),
+            Turn::Load => self.load(),
+            Turn::Commit => {
+                let failures = [StorageFailure::Aborted("test".into()), StorageFailure::Quota];
+                self.disk.finish(fault.and_then(|fault| failures.into_iter().nth(fault)));
+                Ok(())
+            }
+            Turn::Told => match self.disk.tell() {
+                Some((command, result)) => self.input(Input::Persisted(command, result)),
+                None => Ok(()),
+            },
+            Turn::Arrival => {
+                let place = self.wire.iter().position(|wire| wire.answer.is_none()).unwrap_or(0);
+                match fault {
+                    Some(fault) => self.arrive_badly(place, fault),
+                    None => self.arrive(place),
+                }
+            }
+            Turn::Answer => {
+                let wire = self.wire.remove(0);
+                self.deliver(wire)
+            }
+            Turn::Wake => {
+                self.now = self.now.max(self.wake_at.unwrap_or(self.now));
+                self.input(Input::Woken)
+            }
+            Turn::Rest => Ok(()),
+        }
+    }
+
+    /// In how many ways that may fail.
+    pub fn faults(&self) -> usize {
+        match self.next() {
+            Turn::Commit => 2,
+            Turn::Arrival => 2 * BAD,
+            Turn::EndOfTurn | Turn::Load | Turn::Told | Turn::Answer | Turn::Wake | Turn::Rest => 0,
+        }
+    }
+
+    /// A request and what may go wrong with it: it arrives all the same, or it does not.
+    fn arrive_badly(&mut self, place: usize, fault: usize) -> Check {
+        let (store, ask) = (self.wire[place].store, self.wire[place].ask.clone());
+        let arrives = fault >= BAD;
+        let reply = match ask {
+            Ask::Write(order) => {
+                if arrives {
+                    self.write(store, &order, 0)?;
+                    if order.action == Action::Create {
+                        self.lose_answer(&order);
+                    }
+                }
+                Reply::Write(bad(fault % BAD))
+            }
+            Ask::All { .. } => Reply::All(bad(fault % BAD)),
+            Ask::One(_) => Reply::One(bad(fault % BAD)),
+        };
+        self.wire[place].answer = Some(reply);
+        Ok(())
+    }
+
+    /// The edits that the app can make: a create while there are fewer than two items, and of each an update and a removal.
+    pub fn edits(&self) -> usize {
+        let items = self.engine.items(self.stores[0]).count();
+        2 * items + usize::from(self.own_keys + u32::try_from(self.server.rows.len()).unwrap_or(0) < 2)
+    }
+
+    pub fn edit(&mut self, which: usize) -> Check {
+        let store = self.stores[0];
+        let items: Vec<_> = self.engine.items(store).collect();
+        let Some(item) = items.get(which / 2).copied() else {
+            self.own_keys += 1;
+            let values = self.reference.next_values(7);
+            let output =
+                self.hand(Input::Create { store, row: MapRow::new(values), key: None, source: Source::State })?;
+            let Made::Item(item) = output.made else { return broken("no invention", "nothing was made") };
+            self.reference.created(&self.engine, item, &values, false)?;
+            self.carry_out(output)?;
+            self.look()?;
+            return self.wait_for_all(store, item);
+        };
+        let Some(thing) = self.thing(store, item) else { return Ok(()) };
+        if which % 2 == 0 {
+            let values = self.reference.next_values(3);
+            self.reference.updated(thing, &values);
+            self.input(Input::Update { item, row: MapRow::new(values), fields: FieldSet(3), source: Source::State })?;
+        } else {
+            self.reference.removed(thing);
+            self.input(Input::Remove { item, source: Source::State })?;
+        }
+        self.wait_for_all(store, item)
+    }
+
+    fn wait_for_all(&mut self, store: StoreId, item: concordia::engine::id::ItemId) -> Check {
+        let Some(thing) = self.thing(store, item) else { return Ok(()) };
+        let snapshot = self.reference.snapshot(thing);
+        let stored = self.token(Promise::Stored(snapshot.clone()));
+        self.input(Input::OnceStored(item, stored))?;
+        let synced = self.token(Promise::Synced(snapshot));
+        self.input(Input::OnceSynced(item, synced))
+    }
+
+    /// The page is gone; of its transactions the first `kept` were committed. Requests under way arrive, or do not.
+    pub fn crash_here(&mut self, kept: usize, arrive: bool) -> Check {
+        self.dice = Dice::new(SMALL);
+        let place = |wire: &Wire| wire.answer.is_none();
+        while arrive && self.wire.iter().any(place) {
+            self.arrive(self.wire.iter().position(place).unwrap_or(0))?;
+        }
+        self.wire.clear();
+        self.crash_keeping(kept)
+    }
+
+    /// Whether a request is on its way.
+    pub fn is_asking(&self) -> bool {
+        self.wire.iter().any(|wire| wire.answer.is_none() && matches!(wire.ask, Ask::Write(_)))
+    }
+
+    pub fn finish(&mut self) -> Check {
+        self.dice = Dice::new(SMALL);
+        self.heal()
+    }
+}
+
+/// With these dice a server answers in its plainest form.
+const SMALL: u64 = 1;
+/// How many answers [`bad`] knows.
+const BAD: usize = 6;
+
+fn bad<B>(which: usize) -> Answer<B> {
+    let later = |status| Response { retry_after: Some("2".into()), ..response(status, Body::Empty) };
+    match which {
+        0 => Answer::Unreachable { message: "test".into() },
+        1 => Answer::TimedOut,
+        2 => Answer::Response(response(500, Body::Foreign)),
+        3 => Answer::Response(response(200, Body::Malformed)),
+        4 => Answer::Response(later(503)),
+        _ => Answer::Response(response(401, Body::Empty)),
+    }
+}
+
+/// What can come next in a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    EndOfTurn,
+    Load,
+    Commit,
+    Told,
+    Arrival,
+    Answer,
+    Wake,
+    Rest,
 }

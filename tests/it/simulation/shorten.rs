@@ -1,0 +1,89 @@
+//! Makes a history that breaks an invariant as short as it can: what is not needed for that is left out, act by act.
+
+use std::panic;
+
+use super::{
+    reference::Check,
+    world::{Act, What, World},
+};
+
+/// A shortened history is good enough after so many tries.
+const TRIES: u32 = 4_000;
+
+/// The invariant that is broken, and how.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    pub invariant: &'static str,
+    text: String,
+}
+
+/// Lives a history. What it breaks, if anything; a panic counts.
+pub fn verdict(world: &mut World, live: impl FnOnce(&mut World) -> Check) -> Option<Broken> {
+    match panic::catch_unwind(panic::AssertUnwindSafe(|| live(world))) {
+        Ok(Ok(())) => None,
+        Ok(Err(violation)) => Some(Broken { invariant: violation.invariant, text: violation.text }),
+        Err(_) => Some(Broken { invariant: "panic", text: String::new() }),
+    }
+}
+
+/// What is left of a history that still breaks the same invariant.
+pub struct Shortened {
+    script: Vec<Act>,
+    whole: usize,
+}
+
+/// Leaves out ever smaller pieces of the script, and then the faults of its acts, while the same invariant is broken.
+pub fn shorten(seed: u64, script: Vec<Act>, broken: &Broken) -> Shortened {
+    shorten_in(|| World::new(seed), script, broken)
+}
+
+pub fn shorten_in(new: impl Fn() -> World, mut script: Vec<Act>, broken: &Broken) -> Shortened {
+    let whole = script.len();
+    let mut tries = TRIES;
+    let mut fails = |script: &[Act]| {
+        tries = tries.saturating_sub(1);
+        let again = |world: &mut World| world.replay(script);
+        tries > 0 && verdict(&mut new(), again).is_some_and(|again| again.invariant == broken.invariant)
+    };
+    let mut size = script.len();
+    while size > 0 {
+        let mut from = 0;
+        let before = script.len();
+        while from < script.len() {
+            let until = (from + size).min(script.len());
+            let rest = [&script[..from], &script[until..]].concat();
+            if fails(&rest) {
+                script = rest;
+            } else {
+                from = until;
+            }
+        }
+        // One act may have been needed only for another that is left out by now.
+        if size > 1 || script.len() == before {
+            size /= 2;
+        }
+    }
+    for place in 0..script.len() {
+        let mut calmer = script.clone();
+        calmer[place].calm = true;
+        if script[place].what == What::Step && fails(&calmer) {
+            script = calmer;
+        }
+    }
+    Shortened { script, whole }
+}
+
+impl Shortened {
+    /// The acts that are left, in words, and what they break.
+    pub fn report(&self, new: impl Fn() -> World, name: &str) -> String {
+        let mut world = new();
+        world.steps = Some(String::new());
+        let script = &self.script;
+        let broken = verdict(&mut world, |world| world.replay(script));
+        let steps = world.steps.as_deref().unwrap_or_default();
+        let (what, text) = broken.map_or(("nothing any more", String::new()), |broken| (broken.invariant, broken.text));
+        let (left, whole) = (script.len(), self.whole);
+        let state = world.describe();
+        format!("{name}, {left} of {whole} acts are left\n{steps}{state}\n{name} breaks [{what}] {text}")
+    }
+}
