@@ -68,7 +68,7 @@ async function histories() {
     const now = Math.min(HISTORIES_AT_ONCE, wanted - counts.done);
     const env = { HISTORIES: String(now), FROM: String(seed + counts.done) };
     const { ok, output } = await run("cargo", [...program, "--", "--exact", SIMULATION, "--nocapture"], env);
-    const said = output.match(/(\d+) histories: (.*)/);
+    const said = output.match(/(\d+) histories[^:\n]*: (.*)/);
     if (!ok || said === null) {
       results.violations.push(`the simulation, from seed ${env.FROM} on:\n${output.slice(-4000)}`);
       break;

@@ -17,7 +17,7 @@ const KINDS = {
   "500 of what was done": { weight: 5, position: "after", answer: problem(500, "It failed.") },
   "503 with Retry-After": { weight: 3, position: "before", answer: soon(503) },
   "429 with Retry-After": { weight: 3, position: "before", answer: soon(429) },
-  422: { weight: 2, position: "before", answer: problem(422, "It does not like this one."), writes: true },
+  422: { weight: 2, position: "before", answer: problem(422, "It does not like this one."), isRefusal: true },
   "a page of HTML": { weight: 3, position: "before", answer: HTML },
   "cut before it is done": { weight: 5, position: "before", end: "cut" },
   "cut when it is done": { weight: 6, position: "after", end: "cut" },
@@ -40,9 +40,9 @@ export class Faults {
   constructor(server, draws, { overtakes = true } = {}) {
     this.#server = server;
     this.#draws = draws;
-    for (const [name, { early, late, writes, position, answer, end }] of Object.entries(KINDS)) {
+    for (const [name, { early, late, isRefusal, position, answer, end }] of Object.entries(KINDS)) {
       if (early && !overtakes) continue;
-      const when = (entry) => this.#kindOf(entry) === name && !(writes && entry.method === "GET");
+      const when = (entry) => this.#kindOf(entry) === name && (!isRefusal || this.#isFirst(entry));
       const wait = () => this.#wait();
       server.fault({
         position,
@@ -54,6 +54,14 @@ export class Faults {
         ...(late && { late: wait }),
       });
     }
+  }
+
+  /** Whether it is the first request for an edit: of one that was done, or may yet be, no honest server says that it is refused. */
+  #isFirst({ method, headers }) {
+    const key = headers["idempotency-key"];
+    return (
+      method !== "GET" && this.#server.log.filter((entry) => entry.headers["idempotency-key"] === key).length === 1
+    );
   }
 
   set(mood) {

@@ -93,7 +93,7 @@ export class Ledger {
     this.#order(writes);
     this.#inventions(writes);
     for (const [tag, times] of this.#creates)
-      if (times > 1 && this.#server.once) this.broken(`${tag} was created ${times} times`);
+      if (times > 1 && this.#server.once) this.broken(`${tag} was created ${times} times: ${posts(writes, tag)}`);
     const parked = parkedOf(pending);
     for (const { tag } of pending) if (!parked.has(tag)) this.broken(`${tag} still waits`);
     const [there, here] = [byTag(rows), byTag(items)];
@@ -177,6 +177,12 @@ export class Ledger {
 
 /** The items of which an edit is parked: what was edited after that waits behind it. */
 export const parkedOf = (pending) => new Set(pending.filter(({ state }) => state === "parked").map(({ tag }) => tag));
+
+const posts = (writes, tag) =>
+  writes
+    .filter(({ method, body }) => method === "POST" && body.tag === tag)
+    .map(({ headers, body, applied, status }) => `${headers["idempotency-key"]} ${body.seq} ${applied} ${status}`)
+    .join(", ");
 
 const sessionOf = (seq) => Math.floor(seq / PER_SESSION);
 
