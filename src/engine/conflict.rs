@@ -83,6 +83,17 @@ impl<R: Row> Engine<R> {
         self.tell(id);
     }
 
+    /// What a dispute was parked for is read once more.
+    pub(super) fn dispute_again(&mut self, id: ItemId) {
+        let now = self.clock;
+        let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) else { return };
+        if let AttemptState::Parked(fault) = &attempt.state {
+            attempt.state = AttemptState::Disputed(fault.clone(), now);
+        }
+        self.ask_about(id);
+        self.reslot(id);
+    }
+
     /// Wants to read what decides a dispute: the item, or for a create that has no key yet the collection.
     pub(super) fn ask_about(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id).filter(|item| item.disputed().is_some()) else { return };
@@ -128,6 +139,8 @@ impl<R: Row> Engine<R> {
             match disputed.filter(|(_, since)| *since <= asked).map(|(fault, _)| fault.code) {
                 // It is not there, so it can be sent again without making two.
                 Some(Code::Uncertain) if complete => self.ready_again(id),
+                // A create that was refused and never taken, and its removal.
+                Some(_) if complete && self.items.get(id).is_some_and(Item::is_removed) => self.forget(id),
                 Some(_) => self.leave_dispute(id),
                 None => {}
             }

@@ -193,6 +193,10 @@ impl<R: Row> Engine<R> {
         }
         let all = self.stores[item.store].fields;
         let code = item.parked().map(|fault| fault.code);
+        if removes && code == Some(Code::Conflict) && item.remote_key.is_none() {
+            // It may be there all the same, under a key that nobody knows here: what is removed is looked for once more.
+            return self.dispute_again(id);
+        }
         match code {
             None | Some(Code::Uncertain) => return,
             Some(_) => self.unstart(id),

@@ -577,3 +577,27 @@ fn a_removal_while_the_app_decides_is_newer_than_its_word() {
         assert_eq!((sent(&page).0, page.items().len()), (Action::Delete, 0));
     }
 }
+
+#[test]
+fn a_create_that_was_refused_as_a_duplicate_is_looked_for_once_more_when_it_is_removed() {
+    for there in [true, false] {
+        let mut page = Page::open();
+        let item = page.create(&[(0, 1)]);
+        page.answer(item, Failure::TimedOut.answer());
+        while page.writes().is_empty() {
+            assert!(page.wake());
+        }
+        page.answer(item, empty(409));
+        page.answer_all(&[]);
+        assert_eq!(parked(&page, item), Some(Code::Conflict));
+        page.remove(item);
+        let synced = page.once_synced(item);
+        let rows: &[(&str, &[(usize, i64)])] = if there { &[("a", &[(0, 1)])] } else { &[] };
+        page.answer_all(rows);
+        if there {
+            assert_eq!(page.write().key.map(|key| key.text().to_owned()), Some("a".into()));
+            page.answer(item, empty(204));
+        }
+        assert_eq!((page.outcome(synced), page.pending().len(), page.items().len()), (Some(Ok(())), 0, 0));
+    }
+}
