@@ -5,5 +5,10 @@
 
 mod http;
 mod indexed_db;
+#[path = "../it/row.rs"]
+#[allow(dead_code, unreachable_pub, reason = "part of it is for native tests")]
+mod row;
+#[allow(dead_code, unreachable_pub, reason = "part of it is for native tests")]
+mod simulation;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);

@@ -105,3 +105,12 @@ fn the_same_seed_gives_the_same_outputs() {
         assert_eq!(first, second, "SEED={seed}");
     }
 }
+
+/// Printed for the same test under wasm, in `tests/browser/simulation.rs`.
+#[test]
+fn a_thousand_histories_have_a_hash() {
+    let hash = World::hash_of_all(0..1_000).unwrap();
+    println!("hash of a thousand histories: {hash:016x}");
+    assert_eq!(hash, World::hash_of_all(0..1_000).unwrap());
+    assert_ne!(hash, World::hash_of_all(1..1_001).unwrap());
+}

@@ -1,6 +1,6 @@
 //! A crash after every single step, and every history that is small enough to try them all.
 
-use std::thread;
+use std::{panic::resume_unwind, thread};
 
 use super::{
     server::Class,
@@ -44,7 +44,7 @@ fn on_both_cores<T: Send + std::iter::Sum>(live: impl Fn(u64) -> T + Sync) -> T 
     let live = &live;
     thread::scope(|scope| {
         let threads: Vec<_> = (0..2).map(|part| scope.spawn(move || live(part))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|cause| resume_unwind(cause))).sum()
     })
 }
 

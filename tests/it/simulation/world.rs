@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use concordia::engine::{
     Engine,
     error::{Code, Fault, StorageFailure},
-    id::{CommandId, Key, StorageId, StoreId, Token},
+    id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
     input::{Cursor, Input, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
@@ -386,6 +386,9 @@ impl World {
         if needs_key && request.key.as_ref().is_none_or(|key| !key.is_safe()) {
             return broken("ids", format!("no key: {request:?}"));
         }
+        if request.action == Action::Delete {
+            self.takes_no_edits(request.item)?;
+        }
         let fields = request.row.fields();
         let body: [Option<Option<i64>>; FIELDS] = std::array::from_fn(|field| {
             let sent = request.action != Action::Delete && request.fields.iter().any(|other| other == field);
@@ -395,6 +398,15 @@ impl World {
         let validator = request.validator.as_deref().map(str::to_owned);
         let order = Order { action: request.action, key, body, idempotency_key: request.idempotency_key.0, validator };
         self.put_on_wire(command, store, Ask::Write(order))
+    }
+
+    /// Invariant 7: what is removed here takes no edits, whatever has become of its removal.
+    fn takes_no_edits(&mut self, item: ItemId) -> Check {
+        let (row, fields) = (MapRow::new([Some(0); FIELDS]), FieldSet::one(0));
+        match self.engine.handle(self.now, Input::Update { item, row, fields, source: Source::State }) {
+            Err(fault) if fault.code == Code::Removed => Ok(()),
+            result => broken("no resurrection", format!("{item:?} is removed and takes an edit: {result:?}")),
+        }
     }
 
     fn put_on_wire(&mut self, command: CommandId, store: StoreId, ask: Ask) -> Check {
@@ -451,7 +463,7 @@ impl World {
         self.wait_for(thing)
     }
 
-    fn thing(&self, store: StoreId, item: concordia::engine::id::ItemId) -> Option<usize> {
+    fn thing(&self, store: StoreId, item: ItemId) -> Option<usize> {
         self.reference.find(store.0, self.engine.storage_key(item)?)
     }
 
@@ -1013,7 +1025,7 @@ impl World {
     /// What comes next if nothing else does.
     pub fn next(&self) -> Turn {
         if self.turn_open {
-            Turn::EndOfTurn
+            Turn::Over
         } else if !self.loads.is_empty() {
             Turn::Load
         } else if self.disk.has_issued() {
@@ -1035,7 +1047,7 @@ impl World {
     pub fn go_on(&mut self, fault: Option<usize>) -> Check {
         self.dice = Dice::new(SMALL);
         match self.next() {
-            Turn::EndOfTurn => self.end_turn(),
+            Turn::Over => self.end_turn(),
             Turn::Load => self.load(),
             Turn::Commit => {
                 let failures = [StorageFailure::Aborted("test".into()), StorageFailure::Quota];
@@ -1070,7 +1082,7 @@ impl World {
         match self.next() {
             Turn::Commit => 2,
             Turn::Arrival => 2 * BAD,
-            Turn::EndOfTurn | Turn::Load | Turn::Told | Turn::Answer | Turn::Wake | Turn::Rest => 0,
+            Turn::Over | Turn::Load | Turn::Told | Turn::Answer | Turn::Wake | Turn::Rest => 0,
         }
     }
 
@@ -1116,7 +1128,7 @@ impl World {
             return self.wait_for_all(store, item);
         };
         let Some(thing) = self.thing(store, item) else { return Ok(()) };
-        if which % 2 == 0 {
+        if which.is_multiple_of(2) {
             let values = self.reference.next_values(3);
             self.reference.updated(thing, &values);
             self.input(Input::Update { item, row: MapRow::new(values), fields: FieldSet(3), source: Source::State })?;
@@ -1127,7 +1139,7 @@ impl World {
         self.wait_for_all(store, item)
     }
 
-    fn wait_for_all(&mut self, store: StoreId, item: concordia::engine::id::ItemId) -> Check {
+    fn wait_for_all(&mut self, store: StoreId, item: ItemId) -> Check {
         let Some(thing) = self.thing(store, item) else { return Ok(()) };
         let snapshot = self.reference.snapshot(thing);
         let stored = self.token(Promise::Stored(snapshot.clone()));
@@ -1178,7 +1190,7 @@ fn bad<B>(which: usize) -> Answer<B> {
 /// What can come next in a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    EndOfTurn,
+    Over,
     Load,
     Commit,
     Told,
