@@ -30,8 +30,16 @@ export class Ledger {
     this.#server = server;
   }
 
-  idsOf(tag) {
-    return [...this.#tags].filter(([, of]) => of === tag).map(([id]) => id);
+  /** What the server has heard of an item, as text. */
+  heard(log, tag) {
+    const ids = [...this.#tags].filter(([, of]) => of === tag).map(([id]) => id);
+    const heard = log
+      .filter(({ id, body }) => body?.tag === tag || ids.includes(id))
+      .map(({ method, id = "", headers, body, applied, replayed, status }) => {
+        const said = [method, id, headers["idempotency-key"], headers["if-match"], body?.seq].filter(Boolean).join(" ");
+        return `${said} → ${status}${applied ? " done" : replayed ? " known" : ""}`;
+      });
+    return `; heard: ${heard.join("; ")}`;
   }
 
   get doubled() {
@@ -93,11 +101,11 @@ export class Ledger {
     this.#order(writes);
     this.#inventions(writes);
     for (const [tag, times] of this.#creates)
-      if (times > 1 && this.#server.once) this.broken(`${tag} was created ${times} times: ${posts(writes, tag)}`);
+      if (times > 1 && this.#server.once) this.broken(`${tag} was created ${times} times${this.heard(writes, tag)}`);
     const parked = parkedOf(pending);
     for (const { tag } of pending) if (!parked.has(tag)) this.broken(`${tag} still waits`);
     const [there, here] = [byTag(rows), byTag(items)];
-    this.#compare(there, parked, "the server");
+    this.#compare(there, parked, "the server", (tag) => this.heard(writes, tag));
     for (const tag of new Set([...there.keys(), ...here.keys()]))
       if (!parked.has(tag) && !this.#isDouble(tag) && print(there.get(tag)) !== print(here.get(tag)))
         this.broken(`${tag} is ${print(here.get(tag))} here and ${print(there.get(tag))} on the server`);
@@ -109,12 +117,12 @@ export class Ledger {
   }
 
   /** Every stored edit is in what is held, or was followed by another that is. */
-  #compare(held, except, whose) {
+  #compare(held, except, whose, heard = () => "") {
     for (const [tag, item] of this.#items) {
       if (except.has(tag) || this.#isDouble(tag)) continue;
       const missing = (held.get(tag) ?? [undefined]).map((row) => this.#missing(item, row));
       if (missing.some((whys) => whys.length === 0)) continue;
-      for (const why of missing[0]) this.broken(`${whose} lacks ${tag}: ${why}`);
+      for (const why of missing[0]) this.broken(`${whose} lacks ${tag}: ${why}${heard(tag)}`);
     }
   }
 
@@ -177,12 +185,6 @@ export class Ledger {
 
 /** The items of which an edit is parked: what was edited after that waits behind it. */
 export const parkedOf = (pending) => new Set(pending.filter(({ state }) => state === "parked").map(({ tag }) => tag));
-
-const posts = (writes, tag) =>
-  writes
-    .filter(({ method, body }) => method === "POST" && body.tag === tag)
-    .map(({ headers, body, applied, status }) => `${headers["idempotency-key"]} ${body.seq} ${applied} ${status}`)
-    .join(", ");
 
 const sessionOf = (seq) => Math.floor(seq / PER_SESSION);
 

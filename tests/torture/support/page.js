@@ -81,11 +81,16 @@ async function session(given) {
 
   let edits = 0;
   let unstored = 0;
-  function edit(item, action, values) {
+  let go;
+  function announced(item, action, values) {
     const seq = number * given.perSession + ++edits;
     const field = fields[Math.floor(values * fields.length)];
     const tag = item?.tag ?? "t" + seq;
     tell({ told: "edit", tag, seq, action, field });
+    return { item, action, tag, seq, field };
+  }
+
+  function edit({ item, action, tag, seq, field }) {
     unstored += 1;
     const made =
       action === "create"
@@ -114,7 +119,11 @@ async function session(given) {
       const item = items[Math.floor(random() * items.length)];
       const dice = random();
       const make = item === undefined || (dice < 0.4 && items.length < limits.items);
-      last = edit(make ? undefined : item, make ? "create" : dice < 0.85 ? "update" : "delete", random());
+      const action = make ? "create" : dice < 0.85 ? "update" : "delete";
+      const told = announced(make ? undefined : item, action, random());
+      // A delete says nothing of itself when it arrives: it is made when the witness has heard of it.
+      if (action === "delete") await new Promise((resolve) => (go = resolve));
+      last = edit(told);
       if (human) await pause(20 + random() * 180);
       // Mostly many edits in one task, at times one task after the other.
       else if (random() < 0.15) await pause(0);
@@ -124,6 +133,7 @@ async function session(given) {
 
   const commands = {
     work: (told) => void work(told),
+    go: () => go(),
     tell: () => tell({ told: "state", ...state() }),
     retry() {
       for (const one of store.pending()) if (one.state === "parked") one.retry();

@@ -119,8 +119,10 @@ class Profile {
   }
 
   #hear(session, { told, ...message }) {
-    if (told === "edit") this.ledger.edited(message);
-    else if (told === "stored") {
+    if (told === "edit") {
+      this.ledger.edited(message);
+      if (message.action === "delete") this.#witness.session.say({ do: "go" });
+    } else if (told === "stored") {
       this.ledger.stored(message.seq);
       this.#onStored();
     } else if (told === "unstored") this.ledger.broken(`edit ${message.seq} was not stored: ${message.code}`);
@@ -250,16 +252,9 @@ class Profile {
   /** Tells of an edit that is neither sent nor parked, with all that the server has heard of its item. */
   #stuck(tag, { pending, items, status }) {
     const item = items.find((one) => one.tag === tag);
-    const ids = this.ledger.idsOf(tag);
-    const heard = this.#server.log
-      .filter(({ id, body }) => body?.tag === tag || ids.includes(id))
-      .map(
-        (entry) =>
-          `${entry.method} ${entry.id ?? ""} ${entry.headers["if-match"] ?? ""} ${entry.body?.seq ?? ""} → ${entry.status}`,
-      );
     const edits = JSON.stringify(pending.filter((one) => one.tag === tag));
     this.ledger.broken(
-      `${tag} is neither sent nor parked: ${edits}, ${JSON.stringify({ item, status })}, heard: ${heard.join("; ")}`,
+      `${tag} is neither sent nor parked: ${edits}, ${JSON.stringify({ item, status })}${this.ledger.heard(this.#server.log, tag)}`,
     );
   }
 }
