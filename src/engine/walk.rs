@@ -11,6 +11,7 @@ use super::{
     id::{CommandId, StoreId, Token},
     input::{Cursor, Next, Rows},
     item::{AttemptState, Item},
+    lifecycle::Settled,
     outbox::{Sent, What},
     outcome::{Answer, Body, Outcome, fault, judge_read},
     output::Reading,
@@ -246,11 +247,21 @@ impl<R: Row> Engine<R> {
             })
     }
 
+    /// Whether an item was not listed and is here for its edits alone. Should they be given up, it is for a read to take it away.
+    fn is_kept_by_edits(&self, store: StoreId, began: Instant) -> bool {
+        self.stores[store].unsynced.iter().filter_map(|id| self.items.get(*id)).any(|item| {
+            let settled = item.sync.as_ref().is_some_and(|sync| sync.settled == Settled::Existent);
+            let is_known_gone = item.parked().is_some_and(|fault| fault.code == Code::GoneRemotely);
+            settled && item.remote_key.is_some() && item.heard < began && !is_known_gone
+        })
+    }
+
     /// Notes where the next read goes on. Never behind something that may not be known here: a row that was left out, one
     /// that was deleted elsewhere while a page could not be read, one that an edit's late answer may still set back.
     fn advance(&mut self, store: StoreId, walk: &Walk) {
+        let gone = !walk.delta && self.is_kept_by_edits(store, walk.began);
         let seen = walk.delta || !walk.resumed || self.missing_since(store, walk.began).is_empty();
-        let sure = walk.clean && walk.known && seen && !self.is_unanswered(store, walk.began);
+        let sure = walk.clean && walk.known && seen && !gone && !self.is_unanswered(store, walk.began);
         match &walk.cursor {
             Cursor::At(cursor) if sure => self.set_cursor(store, Some(cursor.clone())),
             // It can go on where it did.

@@ -17,7 +17,7 @@ use shorten::{shorten, verdict};
 use world::{Tally, World};
 
 /// How many histories `cargo test` lives.
-const HISTORIES: u64 = 20_000;
+const HISTORIES: u64 = 100_000;
 /// Threads that share them.
 const THREADS: u64 = 2;
 
