@@ -23,7 +23,12 @@ export async function witness(heard) {
   let sessions = 0;
   server.on("connection", (socket, { url }) => {
     const number = ++sessions;
-    self.session = { number, say: (message) => socket.send(JSON.stringify(message)), closed: once(socket, "close") };
+    self.session = {
+      number,
+      query: new URL(url, self.url).search,
+      say: (message) => socket.send(JSON.stringify(message)),
+      closed: once(socket, "close"),
+    };
     socket.on("error", () => {});
     socket.on("message", (data) => heard(number, JSON.parse(data)));
     self.session.say({ number });
