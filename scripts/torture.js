@@ -26,6 +26,8 @@ const OTHER_ENDINGS = ENDINGS.filter((ending) => !["kill", "damage"].includes(en
 const DAMAGE_EVERY = 10;
 const SIMULATION = "simulation::every_invariant_holds_in_every_history";
 
+// Whoever drives the browsers closes them at a SIGTERM, and would let this program go on.
+process.once("SIGTERM", () => process.exit(143));
 const options = readOptions();
 const started = Date.now();
 const results = { violations: [] };

@@ -42,7 +42,7 @@ export const page = (witness, transporter) => `<!doctype html>
 /** Runs in the page. */
 async function session(given) {
   const { Schema, Store, HttpTransporter, IndexedDbClientStorage, fields, limits } = given;
-  const socket = new WebSocket(given.witness);
+  const socket = new WebSocket(given.witness + location.search);
   const messages = [];
   let heard;
   socket.onmessage = ({ data }) => {

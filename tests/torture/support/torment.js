@@ -67,6 +67,7 @@ class Profile {
   #browser;
   #page;
   #told = {};
+  #loads = 0;
   #onStored = () => {};
   #counts = { endings: new Map(), cells: new Map(), parked: new Map(), seen: 0, reported: 0, made: 0 };
 
@@ -139,9 +140,10 @@ class Profile {
     this.#faults.set(mood);
     this.#browser ??= await launch(this.#dir);
     this.#page ??= this.#browser.page;
-    const before = this.#witness.session?.number ?? 0;
-    await this.#page.goto(`${this.#server.origin}/`);
-    const number = await until(() => this.#witness.session?.number > before && this.#witness.session.number);
+    // A page that was just reloaded may be the one before, and be about to go.
+    const query = `?load=${(this.#loads += 1)}`;
+    await this.#page.goto(`${this.#server.origin}/${query}`);
+    const number = await until(() => this.#witness.session?.query === query && this.#witness.session.number);
     const { items, pending, isNew, status, failed } = await this.#hears("loaded", number, LOAD_LIMIT_MS);
     const when = `session ${number}, ${mood}${failed ? `, ${failed.code}` : ""}`;
     const { code, message } = status.storageError ?? {};

@@ -3,7 +3,7 @@
  *
  * - `await witness(heard)` → `{ url, session, close() }`. A page that connects is given the next number; `heard(number, message)` is called
  *   for each message in order.
- * - `session`: the last that connected, `{ number, say(message), closed }`; when `closed` has settled, all that it said was heard.
+ * - `session`: the last that connected, `{ number, query, say(message), closed }`; when `closed` has settled, all that it said was heard.
  */
 import { once } from "node:events";
 import { WebSocketServer } from "ws";
@@ -21,9 +21,14 @@ export async function witness(heard) {
     },
   };
   let sessions = 0;
-  server.on("connection", (socket) => {
+  server.on("connection", (socket, { url }) => {
     const number = ++sessions;
-    self.session = { number, say: (message) => socket.send(JSON.stringify(message)), closed: once(socket, "close") };
+    self.session = {
+      number,
+      query: new URL(url, self.url).search,
+      say: (message) => socket.send(JSON.stringify(message)),
+      closed: once(socket, "close"),
+    };
     socket.on("error", () => {});
     socket.on("message", (data) => heard(number, JSON.parse(data)));
     self.session.say({ number });
