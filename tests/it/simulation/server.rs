@@ -269,7 +269,12 @@ impl Server {
         let places: Vec<usize> = (0..self.rows.len())
             .filter(|place| self.rows[*place].store == store && self.rows[*place].is_alive)
             .collect();
-        let chosen = usize::try_from(pick / 8).ok().and_then(|pick| places.get(pick % places.len().max(1)).copied());
+        // Reduced before it is made a place, which has fewer bits in a page than on the host.
+        let below = |pick: u64, bound: usize| {
+            let bound = u64::try_from(bound.max(1)).unwrap_or(1);
+            usize::try_from(pick % bound).unwrap_or(0)
+        };
+        let chosen = places.get(below(pick / 8, places.len())).copied();
         match (pick % 8, chosen) {
             (0..=1, _) | (_, None) => {
                 let place = self.add(store, None);
@@ -279,7 +284,7 @@ impl Server {
             }
             (2..=5, Some(place)) => {
                 let mut body = [None; FIELDS];
-                body[usize::try_from(pick / 64).unwrap_or(0) % (FIELDS - 1)] = value;
+                body[below(pick / 64, FIELDS - 1)] = value;
                 self.put(place, &body);
                 self.rows[place].is_altered = true;
                 Some(format!("somebody changes {}: {:?}", self.rows[place].key.text(), self.rows[place].fields))
