@@ -157,10 +157,11 @@ describe("the middleware of a session", () => {
     const session = make({ storage });
     server.lifetimes.set("patient", 0);
     await logIn(session, "patient");
-    server.answer("token", ({ outgoing }) => outgoing.destroy());
+    for (let times = 0; times < 20; times++) server.answer("token", ({ outgoing }) => outgoing.destroy());
     const store = people(session, "patient");
     const item = store.create({ name: "Patient" });
     await until(() => store.status.connection === "offline", { what: "offline" });
+    while (server.drop("token"));
     await item.onceSynced();
     const { get } = storage;
     let fails = true;
