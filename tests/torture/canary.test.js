@@ -176,7 +176,9 @@ test("no_secret_of_a_page_is_in_its_console_in_an_error_or_in_what_is_stored", a
     });
     await page.evaluate(() => look());
     for (const one of switched) one.lift();
-    await page.evaluate(() => dispatchEvent(new Event("online")));
+    // Each fault is met by an edit that has not failed before: waits grow with every failure.
+    const isOver = () => page.evaluate(() => store.flush().then(() => store.status.pending === store.status.parked));
+    await until(isOver, { what: "the edit is taken or parked" });
   }
   await until(() => page.evaluate(() => store.status.parked > 0), { what: "the edit is parked" });
   server.isCut = true;
