@@ -6,6 +6,7 @@ use super::{
     id::{CommandId, IdempotencyKey, ItemId, Key, Seq, StoreId, Validator},
     lifecycle::{Action, Settled},
     row::{FieldSet, Row},
+    sender::Own,
     time::{Instant, Millis},
 };
 
@@ -201,6 +202,12 @@ pub(super) struct Item<R> {
     pub(super) waits_for: Option<Vec<ItemId>>,
     /// Where the queue of its origin has it.
     pub(super) slot: Slot,
+    /// Whether client storage has a record of it.
+    pub(super) kept: bool,
+    /// What was done to it in this tab that is in no record yet, where there may be other tabs.
+    pub(super) own: Vec<Own>,
+    /// The row of its record, where this tab has read a newer one but does not write records.
+    pub(super) ahead: Option<R>,
 }
 
 impl<R: Row> Item<R> {
@@ -223,6 +230,9 @@ impl<R: Row> Item<R> {
             awaited: false,
             waits_for: None,
             slot: Slot::Out,
+            kept: false,
+            own: Vec::new(),
+            ahead: None,
         }
     }
 

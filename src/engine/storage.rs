@@ -12,6 +12,7 @@ use super::{
     item::Item,
     output::{Command, Write},
     row::Row,
+    sender::{Taken, Writes},
     sorted::{Map, Set},
     store::closed,
     time::Millis,
@@ -39,6 +40,12 @@ pub(super) struct Batch {
     items: Vec<(ItemId, u32)>,
     erased: Vec<Erasure>,
     cursors: Vec<StoreId>,
+    /// The stores whose records may be written by other tabs.
+    fenced: Vec<StoreId>,
+    /// The notes of this tab that are in it: the store and their number.
+    notes: Vec<(StoreId, u32)>,
+    /// The notes that it erases.
+    taken: Vec<(StoreId, Vec<Taken>)>,
 }
 
 /// A record to erase.
@@ -48,6 +55,8 @@ pub(super) struct Erasure {
     key: Key,
     /// The item whose record it was: its promises wait for the commit.
     item: ItemId,
+    /// Whether nobody else knows that the app has removed it.
+    by_app: bool,
 }
 
 impl<R: Row> Engine<R> {
@@ -61,9 +70,9 @@ impl<R: Row> Engine<R> {
     }
 
     /// Notes that the record is to be erased.
-    pub(super) fn erase(&mut self, store: StoreId, key: Key, item: ItemId) {
+    pub(super) fn erase(&mut self, store: StoreId, key: Key, item: ItemId, by_app: bool) {
         if self.stores[store].storage.is_some() {
-            self.erased.push(Erasure { store, key, item });
+            self.erased.push(Erasure { store, key, item, by_app });
         }
     }
 
@@ -90,6 +99,10 @@ impl<R: Row> Engine<R> {
         let mut later = Vec::new();
         for erasure in std::mem::take(&mut self.erased) {
             match self.open_storage(erasure.store) {
+                // Another tab erases it.
+                Access::Open(_) if self.writes(erasure.store) == Writes::Notes => {
+                    self.settle_stored(erasure.item, u32::MAX);
+                }
                 Access::Open(storage) => {
                     let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
                     list.push(Write::Erase(erasure.store, erasure.item, erasure.key.clone()));
@@ -101,9 +114,13 @@ impl<R: Row> Engine<R> {
         }
         self.erased = later;
         let mut waiting = Set::new();
+        let mut notes: Map<StoreId, Vec<ItemId>> = Map::new();
         for id in std::mem::take(&mut self.dirty) {
             let Some(store) = self.items.get(id).map(|item| item.store) else { continue };
             match self.open_storage(store) {
+                Access::Open(_) if self.writes(store) == Writes::Notes => {
+                    notes.get_or_insert_with(store, Vec::new).push(id);
+                }
                 Access::Open(storage) => {
                     let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
                     if let Some(item) = self.items.get(id) {
@@ -122,18 +139,119 @@ impl<R: Row> Engine<R> {
             let Access::Open(storage) = self.open_storage(store) else { continue };
             // A cursor must not be kept before the rows that it covers: it goes with the last of them, or after them.
             let is_busy = self.batches.values().any(|batch| batch.storage == storage);
-            if self.stores[store].cursor_is_news && !is_busy {
+            let keeps_records = matches!(self.writes(store), Writes::Records(_));
+            if keeps_records && self.has_taken(store) {
+                let taken = self.taken_notes(store);
+                let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
+                let forget = |Taken { place, tab, number }: &Taken| Write::Forget {
+                    store,
+                    place: *place,
+                    tab: *tab,
+                    number: *number,
+                };
+                list.extend(taken.iter().map(forget));
+                batch.taken.push((store, taken));
+            }
+            if self.stores[store].cursor_is_news && !is_busy && keeps_records {
                 self.stores[store].cursor_is_news = false;
                 let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
                 batch.cursors.push(store);
                 list.push(Write::Cursor(store, self.stores[store].cursor.clone()));
             }
         }
+        for (batch, list) in writes.values_mut() {
+            self.fence(batch, list);
+        }
+        for (store, items) in notes {
+            let Access::Open(storage) = self.open_storage(store) else { continue };
+            let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
+            self.note(store, items, batch, list);
+        }
         for (storage, (batch, list)) in writes {
+            if list.is_empty() {
+                continue;
+            }
             let command = self.next_command();
             self.batches.insert(command, batch);
             self.out.commands.push(Command::Persist(command, storage, list));
         }
+    }
+
+    /// Lets no batch of records through that another tab's have overtaken.
+    fn fence(&mut self, batch: &mut Batch, list: &mut Vec<Write<R>>) {
+        let mut stores = Set::new();
+        for write in list.iter() {
+            match write {
+                Write::Put(store, ..) | Write::Erase(store, ..) | Write::Cursor(store, _) => stores.insert(*store),
+                Write::Forget { store, .. } => stores.insert(*store),
+                Write::Fence { .. } | Write::Notes { .. } => {}
+            }
+        }
+        for store in stores {
+            if let Writes::Records(Some(seen)) = self.writes(store) {
+                let tab = self.own_tab();
+                list.insert(0, Write::Fence { store, tab, seen });
+                batch.fenced.push(store);
+            }
+        }
+    }
+
+    /// Notes what was done to these items here.
+    fn note(&mut self, store: StoreId, items: Vec<ItemId>, batch: &mut Batch, list: &mut Vec<Write<R>>) {
+        let under_way = self.batches.values().flat_map(|batch| &batch.notes).filter(|(of, _)| *of == store);
+        let under_way: Vec<u32> = under_way.map(|(_, number)| *number).collect();
+        let (tab, number) = self.number_notes(store);
+        let mut notes = Vec::new();
+        for id in items {
+            let Some(item) = self.items.get(id) else { continue };
+            let version = item.version;
+            if item.is_unwritten() {
+                batch.items.push((id, version));
+                self.take_notes(id, number, &mut notes);
+            } else if !item.is_noted_in(&under_way) {
+                // What was read here is written by another tab.
+                self.kept_elsewhere(id);
+            }
+        }
+        if !notes.is_empty() {
+            batch.notes.push((store, number));
+            list.push(Write::Notes { store, tab, number, list: notes });
+        }
+    }
+
+    /// There is nothing of the item that has to be noted.
+    fn kept_elsewhere(&mut self, id: ItemId) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        item.committed = item.version;
+        let version = item.version;
+        self.settle_stored(id, version);
+    }
+
+    /// Whether a batch with anything of the store is under way.
+    pub(super) fn has_batch(&self, store: StoreId) -> bool {
+        let storage = self.stores[store].storage;
+        self.batches.values().any(|batch| Some(batch.storage) == storage)
+    }
+
+    /// Whether client storage is of no use for the store in this page.
+    pub(super) fn is_shut_out(&self, store: StoreId) -> bool {
+        let known = &self.stores[store];
+        known.barred.is_some() || known.storage.and_then(|id| self.storages.get(&id)).is_some_and(|at| at.given_up)
+    }
+
+    /// The removals of the store that nobody else knows of, taken out of what is to be erased.
+    pub(super) fn unwritten_removals(&mut self, store: StoreId) -> Vec<(ItemId, Key)> {
+        let (ours, others) = std::mem::take(&mut self.erased).into_iter().partition(|erasure| erasure.store == store);
+        self.erased = others;
+        let mut removals = Vec::new();
+        for Erasure { key, item, by_app, .. } in Vec::<Erasure>::into_iter(ours) {
+            if by_app {
+                removals.push((item, key));
+            } else {
+                self.settle_stored(item, u32::MAX);
+            }
+        }
+        removals
     }
 
     fn open_storage(&self, store: StoreId) -> Access {
@@ -143,6 +261,7 @@ impl<R: Row> Engine<R> {
         match self.storages.get(&id) {
             Some(storage) if storage.given_up => Access::Never,
             Some(storage) if storage.retry_at.is_some() => Access::Later,
+            _ if self.writes(store) == Writes::Nothing => Access::Later,
             _ => Access::Open(id),
         }
     }
@@ -152,7 +271,8 @@ impl<R: Row> Engine<R> {
         let Some(batch) = self.batches.remove(&command) else { return };
         let storage = batch.storage;
         match result {
-            Ok(()) => self.committed(batch),
+            Ok(()) => self.committed(command, batch),
+            Err(StorageFailure::Outrun) => self.overtaken(batch),
             Err(failure) => self.not_committed(batch, &failure),
         }
         self.conclude_storage(storage);
@@ -190,7 +310,15 @@ impl<R: Row> Engine<R> {
         self.degrade_stores(&[store], &failure.fault());
     }
 
-    fn committed(&mut self, batch: Batch) {
+    /// Another tab has written records since.
+    fn overtaken(&mut self, batch: Batch) {
+        for store in &batch.fenced {
+            self.outrun(*store);
+        }
+        self.put_back(batch);
+    }
+
+    fn committed(&mut self, command: CommandId, batch: Batch) {
         if let Some(storage) = self.storages.get_mut(&batch.storage) {
             storage.tries = 0;
             // It works: what waited for its next try need not wait.
@@ -205,17 +333,29 @@ impl<R: Row> Engine<R> {
         for (id, version) in &batch.items {
             let Some(item) = self.items.get_mut(*id) else { continue };
             item.committed = item.committed.max(*version);
+            if !batch.notes.iter().any(|(store, _)| *store == item.store) {
+                item.recorded(*version);
+            } else if !item.is_unwritten() {
+                item.committed = item.version;
+            }
             let first = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).map(|attempt| attempt.edit.first);
             if let Some(first) = first.filter(|_| item.is_written()) {
                 written.insert((first, *id));
             }
             self.tell(*id);
         }
+        for store in batch.fenced {
+            self.passed_fence(store, command);
+        }
+        for (store, _) in batch.notes {
+            self.have_noted(store);
+        }
         for (_, id) in written.iter() {
             self.released(*id);
         }
         for (id, version) in batch.items {
-            self.settle_stored(id, version);
+            let committed = self.items.get(id).map_or(version, |item| item.committed.max(version));
+            self.settle_stored(id, committed);
         }
         for erasure in batch.erased {
             self.settle_stored(erasure.item, u32::MAX);
@@ -234,17 +374,27 @@ impl<R: Row> Engine<R> {
             let span = self.random.backoff(storage.tries, BACKOFF_CAP);
             storage.retry_at = (!storage.given_up).then(|| now.after(span));
         }
+        let storage = batch.storage;
+        self.put_back(batch);
+        if failed {
+            self.degrade(storage);
+        }
+    }
+
+    /// What was in the batch is to be written again.
+    fn put_back(&mut self, batch: Batch) {
         self.erased.extend(batch.erased);
         for store in batch.cursors {
             self.stores[store].cursor_is_news = true;
         }
+        for (store, taken) in batch.taken {
+            self.restore_taken(store, taken);
+        }
         for (id, _) in &batch.items {
-            if self.items.get(*id).is_some() {
+            if let Some(item) = self.items.get_mut(*id) {
+                batch.notes.iter().for_each(|(_, number)| item.not_noted(*number));
                 self.dirty.insert(*id);
             }
-        }
-        if failed {
-            self.degrade(batch.storage);
         }
     }
 
@@ -270,6 +420,7 @@ impl<R: Row> Engine<R> {
                 self.released(id);
             }
             self.reject_stored(id);
+            self.reslot(id);
         }
     }
 
@@ -324,7 +475,15 @@ enum Access {
 
 impl Batch {
     const fn new(storage: StorageId) -> Self {
-        Self { storage, items: Vec::new(), erased: Vec::new(), cursors: Vec::new() }
+        Self {
+            storage,
+            items: Vec::new(),
+            erased: Vec::new(),
+            cursors: Vec::new(),
+            fenced: Vec::new(),
+            notes: Vec::new(),
+            taken: Vec::new(),
+        }
     }
 }
 

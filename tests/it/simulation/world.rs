@@ -6,7 +6,7 @@ use concordia::engine::{
     Engine,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Cursor, Input, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Others, Policy, Record, Resolution, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Command, Conflict, Made, Output, Request},
@@ -363,6 +363,9 @@ impl World {
                 }
                 // No transporter of these stores has a way of its own.
                 Command::Probe(..) => return broken("no invention", "a probe"),
+                Command::Lead(..) | Command::ReadNotes(_) | Command::Say(..) => {
+                    return broken("no invention", "there is one tab");
+                }
                 Command::FetchOne(command, store, _, key) => self.put_on_wire(command, store, Ask::One(key))?,
                 Command::Resolve(command, _, _, conflict) if self.policy == Policy::Ask => {
                     self.asked.push((command, conflict));
@@ -631,6 +634,7 @@ impl World {
                 policy: self.policy,
                 asks_uncertain: self.asks_uncertain,
                 probes: false,
+                shared: false,
             };
             let output = self.hand(Input::Open(options, MapRow::default()))?;
             self.carry_out(output)?;
@@ -677,7 +681,14 @@ impl World {
     fn load(&mut self) -> Check {
         let (store, records, cursor) = self.loads.remove(0);
         let kept: Vec<_> = records.iter().map(deep_record).collect();
-        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None, cursor, lost: None })?;
+        let output = self.hand(Input::Loaded {
+            store,
+            records: Ok(records),
+            problem: None,
+            cursor,
+            lost: None,
+            others: Others::default(),
+        })?;
         self.reference.restarted(store, &kept, &self.engine, &self.server)?;
         self.carry_out(output)?;
         self.look()
