@@ -105,8 +105,8 @@ impl<R: Row> Engine<R> {
         if source == Source::Transporter {
             self.forget(id);
         } else {
-            self.remove_item(id);
             self.own(id, Deed::Edit(Action::Delete), FieldSet::NONE);
+            self.remove_item(id);
         }
         Ok(())
     }
@@ -114,19 +114,19 @@ impl<R: Row> Engine<R> {
     /// Removes an item that may be removed.
     pub(super) fn remove_item(&mut self, id: ItemId) {
         let Some(store) = self.items.get(id).map(|item| item.store) else { return };
-        let keeps_records = self.keeps_records(store);
-        if keeps_records {
-            if self.stores[store].origin.is_none() {
-                return self.forget_removed(id);
-            }
+        let is_shared = self.stores[store].tabs.is_some();
+        if !is_shared && self.stores[store].origin.is_none() {
+            return self.forget(id);
+        }
+        if self.keeps_records(store) {
             self.unpark(id, true);
         }
         let Some(item) = self.items.get_mut(id) else { return };
         // To delete it its key is enough: it need not be here first.
         let settled = if std::mem::take(&mut item.awaited) { Settled::New } else { Settled::Existent };
-        if keeps_records && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
+        if !is_shared && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
             // A create that never left, or was refused, and its delete: there is nothing to say.
-            self.forget_removed(id);
+            self.forget(id);
         } else {
             self.changes(store).removed.push(id);
             self.record_edit(id, Action::Delete, FieldSet::NONE, settled);
@@ -159,11 +159,11 @@ impl<R: Row> Engine<R> {
     /// Puts an edit behind what the item already has to say.
     pub(super) fn record_edit(&mut self, id: ItemId, action: Action, fields: FieldSet, settled: Settled) {
         let (last, key, now) = (self.next_seq(), self.random.uuid(), self.clock);
-        let keeps_records = self.items.get(id).is_some_and(|item| self.keeps_records(item.store));
         let Some(item) = self.items.get_mut(id) else { return };
         let store = item.store;
-        // Of a removal another tab has still to hear.
-        if self.stores[store].origin.is_none() && (keeps_records || action != Action::Delete) {
+        let is_shared = self.stores[store].tabs.is_some();
+        // Of a removal the other tabs have still to hear.
+        if self.stores[store].origin.is_none() && !(is_shared && action == Action::Delete) {
             item.sync = None;
             return;
         }
@@ -176,7 +176,7 @@ impl<R: Row> Engine<R> {
         let sync = item.sync_mut(settled);
         let edit = Edit { action, fields, first: last, last, key };
         sync.pending = match sync.pending.take() {
-            Some(before) if keeps_records => join(before, Some(edit), key),
+            Some(before) if !is_shared => join(before, Some(edit), key),
             before => Some(put_behind(before, edit)),
         };
         self.stores[store].unsynced.insert(id);
@@ -247,10 +247,15 @@ impl<R: Row> Engine<R> {
     /// Makes the attempt, which the server does not have, a pending edit again, joined by what was edited since.
     pub(super) fn unstart(&mut self, id: ItemId) {
         let key = self.random.uuid();
+        let is_shared = self.items.get(id).is_some_and(|item| self.stores[item.store].tabs.is_some());
         let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
         let Some(attempt) = sync.in_flight.take() else { return };
         match join(attempt.edit.clone(), sync.pending.take(), key) {
             Some(edit) => sync.pending = Some(edit),
+            None if is_shared => {
+                sync.pending = Some(Edit { first: attempt.edit.first, last: attempt.edit.last, ..Edit::delete(key) });
+                self.touch(id);
+            }
             None => {
                 // A create and its delete. The item is told to have gone when it was removed, so it leaves as removed.
                 sync.in_flight = Some(attempt);

@@ -194,6 +194,8 @@ pub(super) struct Item<R> {
     pub(super) heard: Instant,
     /// Counts what is to be stored.
     pub(super) version: u32,
+    /// The newest version that client storage was given.
+    pub(super) issued: u32,
     /// The newest version that client storage has committed.
     pub(super) committed: u32,
     /// Not from the server yet: made to be fetched, kept out of client storage until it is.
@@ -226,6 +228,7 @@ impl<R: Row> Item<R> {
             touched: Instant(0),
             heard: Instant(0),
             version: 0,
+            issued: 0,
             committed: 0,
             awaited: false,
             waits_for: None,

@@ -46,6 +46,7 @@ impl<R: Row> Engine<R> {
         let wanted = self.may_ask(item_store)
             && !item.awaited
             && item.deciding.is_none()
+            && !item.is_stillborn()
             && self.may_leave(id).is_some()
             && self.leads(item_store)
             && !self.looks_first(id);
@@ -209,7 +210,8 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get(id) else { return };
         let (store, Some((_, probe))) = (item.store, item.storing()) else { return };
         let Some(place) = self.stores[store].origin else { return };
-        if self.may_ask(store) && self.origins[place].still_admits(probe, self.now) {
+        let may_send = self.may_ask(store) && !self.may_be_deposed(store);
+        if may_send && self.origins[place].still_admits(probe, self.now) {
             self.send(place, id, probe);
         } else {
             self.unstore(id);

@@ -74,6 +74,7 @@ impl<R: Row> Engine<R> {
             self.ask_collection(store);
         }
         self.origins[place].hurry(self.now);
+        self.look_for_notes(store);
         self.run();
         Ok(())
     }
@@ -171,6 +172,8 @@ impl<R: Row> Engine<R> {
             self.stores[store].last_error = None;
         }
         let mut creating = self.unanswered_creates(store);
+        // What another tab has sent is not known here: a row that is new may be that of an item which is not.
+        let may_be_here = !self.leads(store) && self.has_keyless(store);
         let mut all = true;
         for told in rows.rows {
             let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
@@ -182,6 +185,7 @@ impl<R: Row> Engine<R> {
                         true
                     }
                     Some(_) => false,
+                    None if may_be_here => false,
                     None => self.welcome(store, key, told, asked),
                 },
             };
@@ -200,6 +204,11 @@ impl<R: Row> Engine<R> {
             self.items.get(*id).is_some_and(|item| item.remote_key.is_none() && item.may_have_been_created())
         };
         self.stores[store].unsynced.iter().copied().filter(unanswered).collect()
+    }
+
+    /// Whether an item waits for its key.
+    fn has_keyless(&self, store: StoreId) -> bool {
+        self.stores[store].unsynced.iter().any(|id| self.items.get(*id).is_some_and(|item| item.remote_key.is_none()))
     }
 
     /// Whether a row that is new here is likely the one of a create: it waits for the create's own answer, so that
@@ -418,11 +427,11 @@ impl<R: Row> Engine<R> {
 
 impl<R: Row> Item<R> {
     /// Whether a create of it has left, and was not refused.
-    fn may_have_been_created(&self) -> bool {
+    pub(super) fn may_have_been_created(&self) -> bool {
         let Some(attempt) = self.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()) else { return false };
         attempt.edit.action == Action::Create
             && match &attempt.state {
-                AttemptState::Storing { .. } => false,
+                AttemptState::Storing { .. } => attempt.attempts > 0,
                 AttemptState::Ready
                 | AttemptState::Sending(..)
                 | AttemptState::Waiting(_)

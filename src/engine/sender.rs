@@ -13,12 +13,13 @@ use super::{
     Engine,
     config::{LEASE, SILENCE},
     edit::join,
-    id::{ItemId, Key, Seq, StoreId},
+    id::{CommandId, ItemId, Key, Seq, StoreId},
     input::Record,
     item::{AttemptState, Edit, Item},
     lifecycle::{Action, Settled},
     output::{Command, Say},
-    row::{FieldSet, Row},
+    row::{FieldSet, RemoteRow, Row},
+    sorted::Set,
     store::Phase,
     time::Millis,
 };
@@ -104,8 +105,6 @@ pub struct News<R> {
 pub(super) struct Own {
     deed: Deed,
     fields: FieldSet,
-    /// The place of the edit.
-    last: Seq,
     /// The version of the item that has it.
     version: u32,
     /// The transaction whose notes have it; 0 for none yet.
@@ -144,11 +143,16 @@ pub(super) struct Tabs {
     noted: bool,
     /// Whether they are being read.
     reading_notes: bool,
-    /// Whether nothing is sent before they are taken in.
+    /// Whether nothing is sent, and no record is written, before this tab's own are taken in: they are older than what it
+    /// would write.
     notes_first: bool,
+    /// Whether no more of them are to be made until then.
+    last_round: bool,
     /// Notes up to this place are taken in.
     last_note: u64,
     taken: Vec<Taken>,
+    /// This tab's own up to this number as well.
+    own_taken: u32,
     /// The transactions of notes so far.
     number: u32,
     /// Since when an answer of the sender is waited for.
@@ -170,13 +174,19 @@ impl Tabs {
             noted: false,
             reading_notes: false,
             notes_first: false,
+            last_round: false,
             last_note: 0,
             taken: Vec::new(),
+            own_taken: 0,
             number: 0,
             waiting_since: None,
             passed: Millis(0),
             flushes: false,
         }
+    }
+
+    fn keeps_records(&self) -> bool {
+        self.role == Role::Leading && !self.notes_first
     }
 
     const fn is_busy(&self) -> bool {
@@ -191,7 +201,7 @@ pub(super) enum Writes {
     Records(Option<Mark>),
     /// Notes.
     Notes,
-    /// Nothing until its records were read again.
+    /// Nothing now.
     Nothing,
 }
 
@@ -201,26 +211,28 @@ impl<R: Row> Engine<R> {
     pub(super) fn leads(&self, store: StoreId) -> bool {
         match &self.stores[store].tabs {
             None => true,
-            Some(tabs) => tabs.role == Role::Leading && !tabs.is_busy() && !tabs.notes_first || self.is_shut_out(store),
+            Some(tabs) => tabs.keeps_records() && !tabs.is_busy() || self.is_shut_out(store),
         }
     }
 
     /// Whether this tab writes the records of the store.
     pub(super) fn keeps_records(&self, store: StoreId) -> bool {
-        self.stores[store].tabs.as_ref().is_none_or(|tabs| tabs.role == Role::Leading) || self.is_shut_out(store)
+        self.stores[store].tabs.as_ref().is_none_or(Tabs::keeps_records) || self.is_shut_out(store)
     }
 
     /// Whether this tab is the one that sends.
     #[must_use]
     pub fn is_sender(&self, store: StoreId) -> bool {
-        self.keeps_records(store)
+        self.stores[store].tabs.as_ref().is_none_or(|tabs| tabs.role == Role::Leading) || self.is_shut_out(store)
     }
 
     pub(super) fn writes(&self, store: StoreId) -> Writes {
         match &self.stores[store].tabs {
             None => Writes::Records(None),
-            Some(tabs) if tabs.is_busy() => Writes::Nothing,
-            Some(tabs) if tabs.role == Role::Leading => Writes::Records(Some(tabs.mark)),
+            Some(tabs) if tabs.is_busy() || tabs.last_round => Writes::Nothing,
+            // One batch with notes, or with what came of them, after the other: what is in one that fails is older than what follows.
+            Some(_) if self.is_noting(store) => Writes::Nothing,
+            Some(tabs) if tabs.keeps_records() => Writes::Records(Some(tabs.mark)),
             Some(_) => Writes::Notes,
         }
     }
@@ -238,19 +250,26 @@ impl<R: Row> Engine<R> {
 
     /// Notes what the app has done, until a record has it.
     pub(super) fn own(&mut self, id: ItemId, deed: Deed, fields: FieldSet) {
-        let last = self.next_seq;
-        let Some(item) = self.items.get_mut(id) else { return };
-        if self.stores[item.store].tabs.is_none() {
+        let Some(store) = self.items.get(id).map(|item| item.store) else { return };
+        if self.stores[store].tabs.is_none() {
             return;
         }
+        let Some(item) = self.items.get_mut(id) else { return };
         match item.own.last_mut() {
-            Some(before) if before.number == 0 && before.deed.takes_in(deed) => {
+            // What is on its way as a record must not be taken for what is not.
+            Some(before) if before.number == 0 && before.version > item.issued && before.deed.takes_in(deed) => {
                 before.fields = before.fields.with(fields);
-                before.last = last;
                 before.version = item.version + 1;
             }
-            _ => item.own.push(Own { deed, fields, last, version: item.version + 1, number: 0 }),
+            _ => item.own.push(Own { deed, fields, version: item.version + 1, number: 0 }),
         }
+    }
+
+    /// What was done here to an item that turned out to be this one is of this one.
+    pub(super) fn take_over_own(&mut self, id: ItemId, own: Vec<Own>) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        let version = item.version + 1;
+        item.own.extend(own.into_iter().map(|own| Own { version, ..own }));
     }
 
     /// What was done in this tab to an item and is not noted yet, as notes with this number.
@@ -308,9 +327,12 @@ impl<R: Row> Engine<R> {
         let (phase, now) = (self.stores[store].phase, self.now);
         let Some(tabs) = self.stores[store].tabs.as_mut().filter(|_| phase != Phase::Closed) else { return };
         let before = tabs.role;
-        tabs.role = if won { Role::Leading } else { Role::Following };
         tabs.waiting_since = None;
-        tabs.flushes = false;
+        if (before, won) == (Role::Leading, true) {
+            return;
+        }
+        tabs.role = if won { Role::Leading } else { Role::Following };
+        (tabs.flushes, tabs.notes_first, tabs.last_round) = (false, false, false);
         match (before, won) {
             (Role::Joining, true) => {
                 tabs.noted = true;
@@ -409,11 +431,22 @@ impl<R: Row> Engine<R> {
         }
     }
 
+    /// Notes are in the records, and erased.
+    pub(super) fn notes_are_kept(&mut self, store: StoreId, taken: &[Taken]) {
+        let tab = self.tab();
+        if taken.iter().any(|taken| taken.tab == tab) {
+            self.let_own_go(store, |number| taken.iter().any(|taken| (taken.tab, taken.number) == (tab, number)));
+        }
+    }
+
     /// What was noted with these numbers is in the records.
     fn let_own_go(&mut self, store: StoreId, is_taken: impl Fn(u32) -> bool) {
         for item in self.items.iter_mut() {
             if item.store == store && !item.own.is_empty() {
+                let is_made = |item: &Item<R>| item.own.iter().any(|own| own.deed == Deed::Edit(Action::Create));
+                let was_made = is_made(item);
                 item.own.retain(|own| own.number == 0 || !is_taken(own.number));
+                item.kept |= item.own.is_empty() || was_made && !is_made(item);
             }
         }
     }
@@ -425,12 +458,13 @@ impl<R: Row> Engine<R> {
     }
 
     /// A batch of records was committed.
-    pub(super) fn passed_fence(&mut self, store: StoreId, batch: super::id::CommandId) {
-        let (tab, now) = (self.tab(), self.now);
+    pub(super) fn passed_fence(&mut self, store: StoreId, batch: CommandId, since: Millis) {
+        let tab = self.tab();
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         tabs.mark = Mark { tab, count: tabs.mark.count + 1 };
         tabs.heard = tabs.heard.max(tabs.mark.count);
-        tabs.passed = now;
+        // A page may be frozen between the two.
+        tabs.passed = tabs.passed.max(since);
         let mark = tabs.mark;
         self.say(store, Say::Committed(mark, batch));
     }
@@ -440,6 +474,9 @@ impl<R: Row> Engine<R> {
         if let Some(tabs) = &mut self.stores[store].tabs {
             tabs.behind = true;
             tabs.taken.clear();
+        }
+        if self.stores[store].phase == Phase::Closed {
+            self.leave_notes(store);
         }
         self.recall(store);
     }
@@ -453,6 +490,13 @@ impl<R: Row> Engine<R> {
         } else {
             tabs.waiting_since.get_or_insert(now);
             self.say(store, Say::Noted);
+        }
+    }
+
+    /// The app has asked for something: a good moment to look for notes of a tab that was gone before it could tell of them.
+    pub(super) fn look_for_notes(&mut self, store: StoreId) {
+        if let Some(tabs) = self.stores[store].tabs.as_mut().filter(|tabs| tabs.role == Role::Leading) {
+            tabs.noted = true;
         }
     }
 
@@ -489,7 +533,8 @@ impl<R: Row> Engine<R> {
             } else if tabs.role == Role::Leading && tabs.noted && !tabs.reading_notes && !tabs.is_busy() {
                 (tabs.noted, tabs.reading_notes) = (false, true);
                 self.out.commands.push(Command::ReadNotes(store));
-            } else if tabs.waiting_since.is_some_and(|since| now.since(since) >= SILENCE) {
+            }
+            if tabs.waiting_since.is_some_and(|since| now.since(since) >= SILENCE) {
                 tabs.waiting_since = Some(now);
                 self.out.commands.push(Command::Lead(store, true));
             }
@@ -511,7 +556,7 @@ impl<R: Row> Engine<R> {
     pub(super) fn begin_at(&mut self, store: StoreId, mark: Mark) {
         if let Some(tabs) = &mut self.stores[store].tabs {
             tabs.mark = mark;
-            tabs.behind = tabs.heard > mark.count;
+            tabs.behind |= tabs.heard > mark.count;
         }
     }
 
@@ -522,46 +567,40 @@ impl<R: Row> Engine<R> {
 
     /// They were. What is here becomes what they say, with this tab's own edits on top.
     pub(super) fn read_again(&mut self, store: StoreId, records: Vec<Record<R>>, notes: Vec<Notes<R>>, mark: Mark) {
-        let (tab, now) = (self.tab(), self.now);
+        let tab = self.tab();
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         tabs.reading = false;
         tabs.mark = mark;
         tabs.behind |= tabs.heard > mark.count;
-        tabs.notes_first = false;
-        tabs.last_note = 0;
+        (tabs.notes_first, tabs.last_round) = (false, false);
+        (tabs.last_note, tabs.own_taken) = (0, 0);
         tabs.taken.clear();
-        tabs.passed = now;
+        // To have read them is no proof that nobody else writes them.
+        tabs.passed = Millis(0);
         let leads = tabs.role == Role::Leading;
         let waiting: Vec<u32> = notes.iter().filter(|notes| notes.tab == tab).map(|notes| notes.number).collect();
         self.let_own_go(store, |number| !waiting.contains(&number));
-        let there: super::sorted::Set<&str> = records.iter().map(|record| record.storage_key.text()).collect();
+        let noted = notes.iter().flat_map(|notes| &notes.list).filter(|note| note.deed == Deed::Edit(Action::Create));
+        let noted = noted.map(|note| note.storage_key.text());
+        let there: Set<&str> = records.iter().map(|record| record.storage_key.text()).chain(noted).collect();
+        // What was read here has another key here.
+        let keyed: Set<&str> =
+            records.iter().filter_map(|record| record.remote_key.as_ref()).map(|key| key.text()).collect();
         let gone: Vec<ItemId> = self
             .items
             .iter()
             .filter(|(_, item)| {
-                item.store == store && item.kept && item.own.is_empty() && !there.contains(&item.storage_key.text())
+                let is_made_here = item.own.iter().any(|own| own.deed == Deed::Edit(Action::Create));
+                let is_there = there.contains(&item.storage_key.text())
+                    || item.remote_key.as_ref().is_some_and(|key| keyed.contains(&key.text()));
+                item.store == store && item.kept && !is_made_here && !is_there
             })
             .map(|(id, _)| id)
             .collect();
         gone.into_iter().for_each(|id| self.let_go_elsewhere(id));
         records.into_iter().for_each(|record| self.adopt(store, record));
-        // What was not committed as a record has to be written again, whoever writes it.
-        let unwritten: Vec<ItemId> = self
-            .items
-            .iter()
-            .filter(|(_, item)| item.store == store && (item.is_unwritten() || leads && !item.kept))
-            .map(|(id, _)| id)
-            .collect();
-        unwritten.into_iter().for_each(|id| self.touch(id));
-        for (removed, key) in self.unwritten_removals(store) {
-            match self.stores[store].by_storage.get(&key).copied() {
-                Some(id) => {
-                    self.move_waiters(removed, id);
-                    self.remove_item(id);
-                }
-                None => self.settle_stored(removed, u32::MAX),
-            }
-        }
+        self.touch_unkept(store);
+        self.drop_erasures(store);
         if leads {
             notes.into_iter().for_each(|notes| self.take_in_notes(store, notes));
             self.drop_stillborn(store);
@@ -572,15 +611,16 @@ impl<R: Row> Engine<R> {
 
     /// The notes were read.
     pub(super) fn notes_read(&mut self, store: StoreId, notes: Vec<Notes<R>>) {
+        let is_open = self.stores[store].phase == Phase::Open;
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         tabs.reading_notes = false;
-        if tabs.role == Role::Leading && !tabs.is_busy() {
-            let was_first = std::mem::take(&mut tabs.notes_first);
+        if is_open && tabs.role == Role::Leading && !tabs.is_busy() {
+            let was_first = tabs.notes_first;
             notes.into_iter().for_each(|notes| self.take_in_notes(store, notes));
             if was_first {
-                self.drop_stillborn(store);
-                self.reslot_all(store);
+                self.end_joining(store);
             }
+            self.drop_stillborn(store);
         }
         self.run();
     }
@@ -599,29 +639,57 @@ impl<R: Row> Engine<R> {
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         // This tab's own may have been written since.
         if tabs.role == Role::Leading && !tabs.behind && tabs.number == 0 {
-            (tabs.noted, tabs.notes_first) = (false, false);
+            tabs.noted = false;
             notes.into_iter().for_each(|notes| self.take_in_notes(store, notes));
+            self.end_joining(store);
+            self.drop_stillborn(store);
         }
     }
 
-    /// What was made and removed here before this tab wrote records: the server has never heard of it.
-    fn drop_stillborn(&mut self, store: StoreId) {
-        let has_origin = self.stores[store].origin.is_some();
-        let is_it = |item: &Item<R>| {
-            item.sync.as_ref().is_some_and(|sync| {
-                let deletes = sync.pending.as_ref().is_some_and(|edit| edit.action == Action::Delete);
-                deletes && sync.in_flight.is_none() && (item.remote_key.is_none() || !has_origin)
-            })
+    /// From now on this tab writes records, if all its notes are in memory as such.
+    fn end_joining(&mut self, store: StoreId) {
+        let Some(tabs) = &mut self.stores[store].tabs else { return };
+        let taken = tabs.own_taken;
+        let is_left = |item: &Item<R>| item.store == store && item.own.iter().any(|own| own.number > taken);
+        let is_last = !self.items.iter().any(|(_, item)| is_left(item));
+        let Some(tabs) = &mut self.stores[store].tabs else { return };
+        (tabs.notes_first, tabs.last_round) = (!is_last, !is_last);
+        tabs.noted |= !is_last;
+        if is_last {
+            self.touch_unkept(store);
+            self.reslot_all(store);
+        }
+    }
+
+    /// What was read here while another tab wrote the records, and what was not committed as a record, is written by this one.
+    fn touch_unkept(&mut self, store: StoreId) {
+        let leads = self.keeps_records(store);
+        let is_unkept = |item: &Item<R>| {
+            item.store == store && (item.is_unwritten() || leads && (!item.kept || item.ahead.is_some()))
         };
+        let unkept: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_unkept(item)).map(|(id, _)| id).collect();
+        unkept.into_iter().for_each(|id| self.touch(id));
+    }
+
+    /// What was made and removed before the server heard of it goes when client storage knows that it was removed: no tab can
+    /// bring it back.
+    pub(super) fn drop_stillborn(&mut self, store: StoreId) {
+        if !self.keeps_records(store) {
+            return;
+        }
+        let is_known = |item: &Item<R>| item.own.is_empty() || !self.writes_ahead(store);
+        let has_origin = self.stores[store].origin.is_some();
+        let is_it = |item: &Item<R>| (item.is_stillborn() || !has_origin && item.is_removed()) && is_known(item);
         let unsynced = self.stores[store].unsynced.iter().copied();
         let stillborn: Vec<ItemId> = unsynced.filter(|id| self.items.get(*id).is_some_and(is_it)).collect();
-        stillborn.into_iter().for_each(|id| self.forget_removed(id));
+        stillborn.into_iter().for_each(|id| self.forget(id));
     }
 
     /// The store is to be closed: what is not written yet is left as notes, which any tab can take in.
     pub(super) fn leave_notes(&mut self, store: StoreId) {
-        if let Some(tabs) = self.stores[store].tabs.as_mut().filter(|tabs| tabs.is_busy()) {
+        if let Some(tabs) = self.stores[store].tabs.as_mut().filter(|tabs| tabs.is_busy() || tabs.notes_first) {
             (tabs.behind, tabs.reading, tabs.role) = (false, false, Role::Following);
+            (tabs.notes_first, tabs.last_round) = (false, false);
         }
     }
 
@@ -634,17 +702,23 @@ impl<R: Row> Engine<R> {
         tabs.last_note = place;
         tabs.taken.push(Taken { place, tab, number });
         if is_own {
-            self.let_own_go(store, |own| own == number);
+            tabs.own_taken = tabs.own_taken.max(number);
         }
         for note in list {
-            self.follow_note(store, note);
+            match self.noted_item(store, &note) {
+                // What was done here is in memory; its record has still to say so.
+                Some(id) if is_own && matches!(note.deed, Deed::Edit(_)) => self.touch(id),
+                None if is_own => {}
+                found => self.follow_note(store, found, note),
+            }
         }
     }
 
-    /// Does what was done in another tab, or in this one before it was the sender. What is not stored yet is newer.
+    /// Does what was done in another tab. What was done here and is not in the records yet is newer.
     fn follow_note_of(&mut self, id: ItemId, note: &Note<R>) {
         let Some(item) = self.items.get(id).filter(|item| !item.is_removed()) else { return };
-        let fields = item.row.diff(&note.row, note.fields.without(item.unwritten()));
+        let own_taken = self.stores[item.store].tabs.as_ref().map_or(0, |tabs| tabs.own_taken);
+        let fields = item.row.diff(&note.row, note.fields.without(item.own_fields(own_taken)));
         match note.deed {
             Deed::Edit(Action::Create) if item.remote_key.is_none() && item.sync.is_none() => {
                 self.overwrite(id, fields, &note.row);
@@ -663,18 +737,22 @@ impl<R: Row> Engine<R> {
         self.touch(id);
     }
 
-    fn follow_note(&mut self, store: StoreId, note: Note<R>) {
+    /// The item of a note. What was read in the tab of the note has another key in client storage there.
+    fn noted_item(&self, store: StoreId, note: &Note<R>) -> Option<ItemId> {
         let known = &self.stores[store];
         let by_key = note.remote_key.as_ref().and_then(|key| known.by_remote.get(key));
-        let found = by_key.or_else(|| known.by_storage.get(&note.storage_key)).copied();
+        by_key.or_else(|| known.by_storage.get(&note.storage_key)).copied()
+    }
+
+    fn follow_note(&mut self, store: StoreId, found: Option<ItemId>, note: Note<R>) {
         if let Some(id) = found {
             return self.follow_note_of(id, &note);
         }
         let is_new = note.deed == Deed::Edit(Action::Create);
         let is_edit = matches!(note.deed, Deed::Edit(_));
-        // What is not here and has no key was removed in the meantime.
         if !is_new && !(is_edit && note.remote_key.is_some()) {
-            return;
+            // What is not here and has no key was removed in the meantime: whoever still shows it is told so.
+            return self.erase(store, note.storage_key, ItemId(u32::MAX));
         }
         let mut item = Item::new(
             store,
@@ -684,6 +762,7 @@ impl<R: Row> Engine<R> {
         item.touched = self.clock;
         item.remote_key.clone_from(&note.remote_key);
         item.awaited = !is_new;
+        item.kept = true;
         if let Some(key) = &note.remote_key {
             item.row.set_remote_key(key);
         }
@@ -705,7 +784,10 @@ impl<R: Row> Engine<R> {
         let twin = record.remote_key.as_ref().and_then(|key| known.by_remote.get(key)).copied();
         let Some(id) = here.or(twin) else {
             if let Some(id) = self.load(store, record) {
+                let clock = self.clock;
+                self.items.get_mut(id).into_iter().for_each(|item| item.touched = clock);
                 self.relate(id);
+                self.drop_double(id);
             }
             return;
         };
@@ -715,7 +797,26 @@ impl<R: Row> Engine<R> {
         if let Some(twin) = twin {
             self.absorb(id, twin);
         }
+        self.drop_double(id);
         self.release(Some(id));
+    }
+
+    /// A row that was read here and is that of a create which another tab has sent, as far as one can see: it comes again with the
+    /// answer to that.
+    fn drop_double(&mut self, id: ItemId) {
+        let Some(item) = self.items.get(id).filter(|item| item.remote_key.is_none() && item.may_have_been_created())
+        else {
+            return;
+        };
+        let all = self.stores[item.store].fields;
+        let is_double = |other: &Item<R>| {
+            let read = other.store == item.store && other.remote_key.is_some() && !other.kept && other.sync.is_none();
+            read && item.is_written_in(&RemoteRow { row: other.row.clone(), present: all, key: None })
+        };
+        let double = self.items.iter().find(|(_, other)| is_double(other)).map(|(double, _)| double);
+        if let Some(double) = double {
+            self.let_go(double, true);
+        }
     }
 
     fn lacks_key(&self, id: ItemId, key: &Key) -> bool {
@@ -727,7 +828,7 @@ impl<R: Row> Engine<R> {
         self.unslot(id);
         let Some(item) = self.items.get_mut(id) else { return };
         let (store, was_removed) = (item.store, item.is_removed());
-        let (all, has_origin) = (self.stores[store].fields, self.stores[store].origin.is_some());
+        let (all, has_origin, clock) = (self.stores[store].fields, self.stores[store].origin.is_some(), self.clock);
         if item.storage_key != record.storage_key {
             let before = std::mem::replace(&mut item.storage_key, record.storage_key.clone());
             let known = &mut self.stores[store].by_storage;
@@ -739,22 +840,36 @@ impl<R: Row> Engine<R> {
         if let Some(before) = &mut item.ahead {
             *before = record.row.pick(all);
         }
-        let own = item.own.iter().fold(FieldSet::NONE, |fields, own| fields.with(own.fields));
+        let own = item.own_fields(0);
         let news = item.row.diff(&record.row, news.without(own));
         item.row.merge(news, &record.row);
         let before = std::mem::replace(&mut item.sync, record.sync);
         if let Some(sync) = &mut item.sync {
             sync.reload();
             sync.keep_going(before.as_deref());
+            // The row here may be another one than that of the record.
+            if let Some(attempt) = sync.in_flight.as_mut().filter(|attempt| attempt.edit.action != Action::Delete) {
+                attempt.frozen.get_or_insert_with(|| record.row.pick(all));
+            }
+        }
+        if record.remote_key.is_none()
+            && let Some(key) = item.remote_key.take()
+        {
+            // An answer that came here and was not written down: it is asked for again, in the same words.
+            self.stores[store].by_remote.remove(&key);
         }
         item.validator = record.validator;
         item.stale = item.sync.is_some();
         item.awaited = item.sync.as_ref().is_some_and(|sync| sync.awaits());
         item.kept = true;
         item.deciding = None;
+        // The sender has written it down just now: no answer that was asked for before takes it back.
+        item.touched = clock;
         let own = item.own.clone();
-        for Own { deed, fields, last, .. } in own {
-            let key = self.random.uuid();
+        let known = item.sync.as_ref().and_then(|sync| sync.last_seq());
+        self.next_seq = self.next_seq.max(known.unwrap_or(self.next_seq));
+        for Own { deed, fields, .. } in own {
+            let (key, last) = (self.random.uuid(), self.next_seq());
             let Some(item) = self.items.get_mut(id) else { return };
             if let Deed::Edit(action) = deed
                 && (has_origin || action == Action::Delete)
@@ -769,6 +884,10 @@ impl<R: Row> Engine<R> {
         }
         let Some(item) = self.items.get(id) else { return };
         let (unsynced, removed) = (item.sync.is_some(), item.is_removed());
+        // Which edit of this tab is in which of another's nobody knows: all of them have to be taken.
+        if let Some(last) = item.sync.as_ref().and_then(|sync| sync.last_seq()) {
+            self.postpone_synced(id, last);
+        }
         let known = &mut self.stores[store];
         if unsynced {
             known.unsynced.insert(id);
@@ -823,11 +942,13 @@ impl<R: Row> super::item::Sync<R> {
 }
 
 impl<R: Row> Item<R> {
-    /// The fields that were edited here and are in no note and no record yet.
-    fn unwritten(&self) -> FieldSet {
-        self.own.iter().filter(|own| own.number == 0).fold(FieldSet::NONE, |fields, own| fields.with(own.fields))
+    /// The fields that were edited here and are in no record yet, later than in the notes with this number.
+    fn own_fields(&self, after: u32) -> FieldSet {
+        let later = self.own.iter().filter(|own| own.number == 0 || own.number > after);
+        later.fold(FieldSet::NONE, |fields, own| fields.with(own.fields))
     }
 
+    /// Whether something was done here that is in no note and no record yet.
     pub(super) fn is_unwritten(&self) -> bool {
         self.own.iter().any(|own| own.number == 0)
     }
@@ -837,9 +958,13 @@ impl<R: Row> Item<R> {
         self.own.iter_mut().filter(|own| own.number == number).for_each(|own| own.number = 0);
     }
 
-    /// Whether there are notes of it with one of these numbers.
-    pub(super) fn is_noted_in(&self, numbers: &[u32]) -> bool {
-        self.own.iter().any(|own| numbers.contains(&own.number))
+    /// Whether it was removed before the server heard of it.
+    pub(super) fn is_stillborn(&self) -> bool {
+        self.remote_key.is_none()
+            && self.sync.as_ref().is_some_and(|sync| {
+                let deletes = sync.pending.as_ref().is_some_and(|edit| edit.action == Action::Delete);
+                deletes && sync.in_flight.is_none()
+            })
     }
 
     /// This version is committed as a record.

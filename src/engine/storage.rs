@@ -46,6 +46,8 @@ pub(super) struct Batch {
     notes: Vec<(StoreId, u32)>,
     /// The notes that it erases.
     taken: Vec<(StoreId, Vec<Taken>)>,
+    /// When it was issued.
+    since: Millis,
 }
 
 /// A record to erase.
@@ -55,8 +57,6 @@ pub(super) struct Erasure {
     key: Key,
     /// The item whose record it was: its promises wait for the commit.
     item: ItemId,
-    /// Whether nobody else knows that the app has removed it.
-    by_app: bool,
 }
 
 impl<R: Row> Engine<R> {
@@ -70,9 +70,9 @@ impl<R: Row> Engine<R> {
     }
 
     /// Notes that the record is to be erased.
-    pub(super) fn erase(&mut self, store: StoreId, key: Key, item: ItemId, by_app: bool) {
+    pub(super) fn erase(&mut self, store: StoreId, key: Key, item: ItemId) {
         if self.stores[store].storage.is_some() {
-            self.erased.push(Erasure { store, key, item, by_app });
+            self.erased.push(Erasure { store, key, item });
         }
     }
 
@@ -123,7 +123,8 @@ impl<R: Row> Engine<R> {
                 }
                 Access::Open(storage) => {
                     let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
-                    if let Some(item) = self.items.get(id) {
+                    if let Some(item) = self.items.get_mut(id) {
+                        item.issued = item.version;
                         batch.items.push((id, item.version));
                         list.push(item.write(id));
                     }
@@ -167,10 +168,11 @@ impl<R: Row> Engine<R> {
             let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
             self.note(store, items, batch, list);
         }
-        for (storage, (batch, list)) in writes {
+        for (storage, (mut batch, list)) in writes {
             if list.is_empty() {
                 continue;
             }
+            batch.since = self.now;
             let command = self.next_command();
             self.batches.insert(command, batch);
             self.out.commands.push(Command::Persist(command, storage, list));
@@ -198,17 +200,16 @@ impl<R: Row> Engine<R> {
 
     /// Notes what was done to these items here.
     fn note(&mut self, store: StoreId, items: Vec<ItemId>, batch: &mut Batch, list: &mut Vec<Write<R>>) {
-        let under_way = self.batches.values().flat_map(|batch| &batch.notes).filter(|(of, _)| *of == store);
-        let under_way: Vec<u32> = under_way.map(|(_, number)| *number).collect();
         let (tab, number) = self.number_notes(store);
         let mut notes = Vec::new();
         for id in items {
-            let Some(item) = self.items.get(id) else { continue };
+            let Some(item) = self.items.get_mut(id) else { continue };
             let version = item.version;
             if item.is_unwritten() {
+                item.issued = version;
                 batch.items.push((id, version));
                 self.take_notes(id, number, &mut notes);
-            } else if !item.is_noted_in(&under_way) {
+            } else {
                 // What was read here is written by another tab.
                 self.kept_elsewhere(id);
             }
@@ -227,6 +228,14 @@ impl<R: Row> Engine<R> {
         self.settle_stored(id, version);
     }
 
+    /// Whether notes of the store are being written or erased.
+    pub(super) fn is_noting(&self, store: StoreId) -> bool {
+        let is_it = |batch: &Batch| {
+            batch.notes.iter().any(|(of, _)| *of == store) || batch.taken.iter().any(|(of, _)| *of == store)
+        };
+        self.batches.values().any(is_it)
+    }
+
     /// Whether a batch with anything of the store is under way.
     pub(super) fn has_batch(&self, store: StoreId) -> bool {
         let storage = self.stores[store].storage;
@@ -239,19 +248,13 @@ impl<R: Row> Engine<R> {
         known.barred.is_some() || known.storage.and_then(|id| self.storages.get(&id)).is_some_and(|at| at.given_up)
     }
 
-    /// The removals of the store that nobody else knows of, taken out of what is to be erased.
-    pub(super) fn unwritten_removals(&mut self, store: StoreId) -> Vec<(ItemId, Key)> {
+    /// What was to be erased is in the records as another tab left it.
+    pub(super) fn drop_erasures(&mut self, store: StoreId) {
         let (ours, others) = std::mem::take(&mut self.erased).into_iter().partition(|erasure| erasure.store == store);
         self.erased = others;
-        let mut removals = Vec::new();
-        for Erasure { key, item, by_app, .. } in Vec::<Erasure>::into_iter(ours) {
-            if by_app {
-                removals.push((item, key));
-            } else {
-                self.settle_stored(item, u32::MAX);
-            }
+        for erasure in Vec::<Erasure>::into_iter(ours) {
+            self.settle_stored(erasure.item, u32::MAX);
         }
-        removals
     }
 
     fn open_storage(&self, store: StoreId) -> Access {
@@ -344,8 +347,11 @@ impl<R: Row> Engine<R> {
             }
             self.tell(*id);
         }
-        for store in batch.fenced {
-            self.passed_fence(store, command);
+        for (store, taken) in batch.taken {
+            self.notes_are_kept(store, &taken);
+        }
+        for store in &batch.fenced {
+            self.passed_fence(*store, command, batch.since);
         }
         for (store, _) in batch.notes {
             self.have_noted(store);
@@ -359,6 +365,9 @@ impl<R: Row> Engine<R> {
         }
         for erasure in batch.erased {
             self.settle_stored(erasure.item, u32::MAX);
+        }
+        for store in batch.fenced {
+            self.drop_stillborn(store);
         }
     }
 
@@ -422,6 +431,7 @@ impl<R: Row> Engine<R> {
             self.reject_stored(id);
             self.reslot(id);
         }
+        stores.iter().for_each(|store| self.drop_stillborn(*store));
     }
 
     /// The store is closed: what could not be written for it is no longer tried.
@@ -483,6 +493,7 @@ impl Batch {
             fenced: Vec::new(),
             notes: Vec::new(),
             taken: Vec::new(),
+            since: Millis(0),
         }
     }
 }

@@ -334,16 +334,6 @@ impl<R: Row> Engine<R> {
 
     /// As `forget`; `tells` that the item went, which of a removed one is known.
     pub(super) fn let_go(&mut self, id: ItemId, tells: bool) {
-        self.drop_item(id, tells, false);
-    }
-
-    /// Lets an item go that the app has removed, of which the server has not to hear.
-    pub(super) fn forget_removed(&mut self, id: ItemId) {
-        let was_removed = self.items.get(id).is_some_and(Item::is_removed);
-        self.drop_item(id, !was_removed, true);
-    }
-
-    fn drop_item(&mut self, id: ItemId, tells: bool, by_app: bool) {
         self.free_lane(id);
         self.unslot(id);
         let Some(item) = self.items.remove(id) else { return };
@@ -361,7 +351,7 @@ impl<R: Row> Engine<R> {
         }
         self.dirty.remove(&id);
         if item.version > 0 {
-            self.erase(item.store, item.storage_key.clone(), id, by_app);
+            self.erase(item.store, item.storage_key.clone(), id);
         }
         // Of an item that was removed before, the store has now one edit less to tell: that is news as well.
         let changes = self.changes(item.store);
@@ -440,6 +430,7 @@ impl<R: Row> Engine<R> {
     pub(super) fn flush(&mut self, store: StoreId, token: Token) {
         self.stores[store].flushing.push(token);
         self.pass_flush(store);
+        self.look_for_notes(store);
         self.release_waits(store);
         self.run();
     }
@@ -547,6 +538,7 @@ impl<R: Row> Engine<R> {
                 AttemptState::Disputed(..) => !blocked && self.is_asking(item),
                 AttemptState::Waiting(_) | AttemptState::Parked(_) => false,
             },
+            Some((None, Some(_))) if item.is_stillborn() => false,
             Some((None, Some(_))) => !blocked && !item.awaited && item.waits_for.is_none() && item.deciding.is_none(),
             Some((None, None)) | None => false,
         }

@@ -9,11 +9,13 @@ mod reference;
 mod seeds;
 mod server;
 mod shorten;
+mod tabs;
 mod world;
 
 use std::thread;
 
 use shorten::{shorten, verdict};
+use tabs::{Seen, Tabs};
 use world::{Tally, World};
 
 /// How many histories `cargo test` lives.
@@ -113,4 +115,39 @@ fn a_thousand_histories_have_a_hash() {
     println!("hash of a thousand histories: {hash:016x}");
     assert_eq!(hash, World::hash_of_all(0..1_000).unwrap());
     assert_ne!(hash, World::hash_of_all(1..1_001).unwrap());
+}
+
+/// How many histories of several tabs `cargo test` lives.
+const HISTORIES_OF_TABS: u64 = 20_000;
+
+#[test]
+fn every_invariant_holds_in_every_history_of_several_tabs() {
+    let seed = count("SEED", u64::MAX);
+    if seed != u64::MAX {
+        let mut world = Tabs::new(seed);
+        world.steps = Some(String::new());
+        let result = world.run();
+        println!("{}\n{result:?}", world.steps.as_deref().unwrap_or_default());
+        assert!(result.is_ok(), "{result:?}");
+        return;
+    }
+    let (histories, from) = (count("HISTORIES", HISTORIES_OF_TABS), count("FROM", 0));
+    let mut seen = Seen::default();
+    let mut broken = 0;
+    for seed in from..from + histories {
+        let mut world = Tabs::new(seed);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
+        match result {
+            Ok(Ok(())) => seen.add(world.seen_by_now),
+            other => {
+                broken += 1;
+                println!("SEED={seed} breaks {other:?}");
+                if broken > 8 {
+                    break;
+                }
+            }
+        }
+    }
+    println!("{histories} histories of several tabs: {seen:?}");
+    assert_eq!(broken, 0);
 }

@@ -163,7 +163,7 @@ macro_rules! step {
     };
 }
 
-fn engine_seed(dice: &mut Dice) -> [u8; 32] {
+pub fn engine_seed(dice: &mut Dice) -> [u8; 32] {
     let mut seed = [0; 32];
     for chunk in seed.chunks_exact_mut(8) {
         chunk.copy_from_slice(&dice.roll().to_le_bytes());
@@ -899,13 +899,13 @@ impl World {
     }
 }
 
-fn remote_row(row: &ServerRow) -> RemoteRow<MapRow> {
+pub fn remote_row(row: &ServerRow) -> RemoteRow<MapRow> {
     let told = MapRow::new(row.fields).with_key(&row.key);
     RemoteRow { row: told, present: FieldSet::first(FIELDS), key: Some(row.key.clone()) }
 }
 
 /// The forms in which a server may say the same.
-fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
+pub fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
     let told = |present: FieldSet, key: &Key, fields: &Fields| RemoteRow {
         // What an answer leaves out is not in it.
         row: MapRow::new(*fields).pick(present).with_key(key),
@@ -924,7 +924,7 @@ fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
     Answer::Response(Response { location, version: said.validator.clone(), ..response(said.status, body) })
 }
 
-fn response<B>(status: u16, body: Body<B>) -> Response<B> {
+pub fn response<B>(status: u16, body: Body<B>) -> Response<B> {
     Response { status, body, text: None, retry_after: None, location: None, version: None, problem: None, said: None }
 }
 
