@@ -516,7 +516,8 @@ impl<R: Row> Engine<R> {
     }
 
     /// Whether the records of an open store are being read again.
-    pub(super) fn is_catching_up(&self, store: StoreId) -> bool {
+    #[must_use]
+    pub fn is_catching_up(&self, store: StoreId) -> bool {
         self.stores[store].phase == Phase::Open && self.stores[store].tabs.as_ref().is_some_and(|tabs| tabs.reading)
     }
 
@@ -673,7 +674,7 @@ impl<R: Row> Engine<R> {
         let is_new = note.deed == Deed::Edit(Action::Create);
         let is_edit = matches!(note.deed, Deed::Edit(_));
         // What is not here and has no key was removed in the meantime.
-        if !is_new && !(is_edit && note.remote_key.is_some()) {
+        if !(is_new || is_edit && note.remote_key.is_some()) {
             return;
         }
         let mut item = Item::new(

@@ -273,7 +273,10 @@ export const idle = () =>
 // `deltas`: records written one by one, or the bare key of one that was erased, key `[store, _id]`: newer than any block that is
 // in the database with them.
 //
-// `meta`: a text for a store, key `[store, "mark"]`, written with the records that it speaks of.
+// `meta`: what lies beside the records of a store. A text, key `[store, "mark"]`, written with the records that it speaks of. What
+// tabs share: who wrote the records last, `[store, "sender"]`, `{tab, count}`; notes of edits that are in no record yet, rows like those of
+// records, key `[store, "note", place, tab, number]`; and the place of the last note, `[store, "notes"]`, which outlives that note, so that
+// no place is ever used again.
 //
 // `quarantine`: records that make no sense, `{store, key, record, why, since}`, key `[store, key as text, number at random]`. Nothing
 // reads them, writes over them or takes them away.
@@ -316,6 +319,10 @@ class Shelf {
   /** The keys found in or written to deltas. */
   changed = new Set();
   folding = false;
+  /** How often its records were written, and the place of its last note, as far as is known here: guesses, which are put right inside
+   *  the transaction. */
+  count = 0;
+  place = 0;
   /** Which database it was read from. */
   identity = undefined;
   /** What was last noted outside of it. */
@@ -371,6 +378,32 @@ class Shelf {
 const asBlock = (value) => (Array.isArray(value) ? value : [value]);
 
 const markOf = (store) => [store, "mark"];
+const senderOf = (store) => [store, "sender"];
+const placeKeyOf = (store) => [store, "notes"];
+const noteKeyOf = (store, ...of) => [store, "note", ...of];
+
+const asCount = (value) => (Number.isSafeInteger(value) && value >= 0 ? value : 0);
+
+const asSender = (value) => ({ tab: asCount(value?.tab), count: asCount(value?.count) });
+
+/** Reads what lies beside the records; `then` runs inside the transaction. A note comes as `[place, tab, number, rows]`. */
+function readBeside(transaction, shelf, then) {
+  const meta = transaction.objectStore("meta");
+  const values = meta.getAll(shelf.range);
+  const keys = meta.getAllKeys(shelf.range);
+  keys.onsuccess = () => {
+    const beside = { mark: undefined, sender: asSender(), notes: [] };
+    keys.result.forEach(([, kind, ...of], at) => {
+      const value = values.result[at];
+      if (kind === "mark" && typeof value === "string") beside.mark = value;
+      else if (kind === "sender") beside.sender = asSender(value);
+      else if (kind === "notes") shelf.place = asCount(value);
+      else if (kind === "note") beside.notes.push([...[0, 1, 2].map((nth) => asCount(of[nth])), asBlock(value)]);
+    });
+    shelf.count = beside.sender.count;
+    then(beside);
+  };
+}
 
 const blocksOf = (records) => Math.ceil(records.length / BLOCK);
 
@@ -430,8 +463,19 @@ export class Shelves {
     return this.#shelves.get(store);
   }
 
-  load(store, keyName, version) {
-    return new Load(this.#of(store, keyName), version, placeOf(this.#database, store));
+  /** `again`: it was read before by this very page, and is the same database still. */
+  load(store, keyName, version, again) {
+    return new Load(this.#of(store, keyName), version, placeOf(this.#database, store), again);
+  }
+
+  /** The notes alone. */
+  notes(store, keyName) {
+    return new Notes(this.#of(store, keyName));
+  }
+
+  /** Keeps notes that make no sense where the records are that make none. */
+  strays(store, rows, whys) {
+    return new Strays(store, rows, whys);
   }
 
   /** Sets records apart: those with these keys, and those without a usable one. */
@@ -460,7 +504,6 @@ class Load {
   blocks = true;
   sets = false;
   meta = true;
-  mark = undefined;
   /** Why it aborted its transaction. */
   verdict = "";
   #shelf;
@@ -468,27 +511,26 @@ class Load {
   #place;
   #guard;
   #records;
+  #beside;
 
-  constructor(shelf, version, place) {
+  constructor(shelf, version, place, again) {
     this.#shelf = shelf;
     this.#version = version;
     this.#place = place;
     // Until it is read, nobody knows which database it will be.
-    shelf.identity = shelf.noted = undefined;
+    if (!again) shelf.identity = undefined;
+    shelf.noted = undefined;
   }
 
   issue(transaction) {
     const shelf = this.#shelf;
-    const mark = transaction.objectStore("meta").get(markOf(shelf.store));
-    mark.onsuccess = () => {
-      if (typeof mark.result === "string") this.mark = mark.result;
-    };
+    readBeside(transaction, shelf, (beside) => (this.#beside = beside));
     const guard = transaction.objectStore("deltas").get(GUARD);
     guard.onsuccess = () => {
       this.#guard = guard.result;
-      if (versionOf(guard.result, shelf.store) <= this.#version) return;
-      this.verdict = NEWER;
-      transaction.abort();
+      if (isOther(shelf, guard.result)) this.verdict = EMPTIED;
+      else if (versionOf(guard.result, shelf.store) > this.#version) this.verdict = NEWER;
+      if (this.verdict !== "") transaction.abort();
     };
     shelf.read(transaction, (blocks, keys, deltas) => {
       const stored = blocks.flat();
@@ -502,19 +544,49 @@ class Load {
     });
   }
 
-  /** `{records, lost}`: with the counts of the last note, if that names another database; zeros if nobody knows. */
+  /** `{records, lost, mark, sender, notes}`; `lost`: the counts of what was noted last, if that names another database; zeros if nobody
+   *  knows. */
   finish() {
     const [noted, ...counts] = noteOf(this.#place) ?? [];
     const { identity, renewed } = this.#guard ?? {};
     this.#shelf.identity = identity;
     const isNoted = noted !== undefined && noted !== identity && counts[0] > 0;
     const isTold = noted !== identity && renewed?.has(this.#shelf.store) === false;
-    return { records: this.#records, lost: isNoted ? counts : isTold ? [0, 0] : undefined };
+    return { ...this.#beside, records: this.#records, lost: isNoted ? counts : isTold ? [0, 0] : undefined };
+  }
+}
+
+/** The notes of a store. */
+class Notes {
+  writes = false;
+  blocks = false;
+  sets = false;
+  meta = true;
+  #shelf;
+  #beside;
+
+  constructor(shelf) {
+    this.#shelf = shelf;
+  }
+
+  issue(transaction) {
+    readBeside(transaction, this.#shelf, (beside) => (this.#beside = beside));
+  }
+
+  finish() {
+    return this.#beside;
   }
 }
 
 const NEWER = "newer";
 const EMPTIED = "emptied";
+const OUTRUN = "outrun";
+
+/** Whether it is another database than was read. */
+const isOther = (shelf, guard) => shelf.identity !== undefined && shelf.identity !== guard?.identity;
+
+const isShared = ({ fence, notes, forgotten }) =>
+  fence !== undefined || notes !== undefined || forgotten.length > 0;
 
 /** One batch. It is written whole, or not at all. */
 class Write {
@@ -536,8 +608,24 @@ class Write {
   add(store, keyName, puts, erased, version) {
     const bulk = puts.length >= BULK;
     this.blocks ||= bulk;
-    if (puts.length + erased.length > 0)
-      this.#parts.push({ shelf: this.#of(store, keyName), puts, erased, bulk, version, next: 0 });
+    this.#parts.push({ shelf: this.#of(store, keyName), puts, erased, bulk, version, next: 0, forgotten: [] });
+  }
+
+  // What tabs share of the store that was added last.
+
+  /** Writes nothing of the batch unless this tab has written the records last, or nobody has since they were read. */
+  fence(tab, seenTab, seenCount) {
+    this.#parts.at(-1).fence = { tab, seen: { tab: seenTab, count: seenCount } };
+  }
+
+  /** Notes to keep behind all others. */
+  keep(tab, number, rows) {
+    this.#parts.at(-1).notes = { tab, number, rows };
+  }
+
+  /** Notes to erase. */
+  forget(place, tab, number) {
+    this.#parts.at(-1).forgotten.push([place, tab, number]);
   }
 
   /** A text to keep for a store, or none. */
@@ -546,15 +634,16 @@ class Write {
   }
 
   get meta() {
-    return this.#marks.length > 0;
+    return this.#marks.length > 0 || this.#parts.some(isShared);
   }
 
   get isEmpty() {
-    return this.#parts.length + this.#marks.length === 0;
+    return !this.meta && this.#parts.every(({ puts, erased }) => puts.length + erased.length === 0);
   }
 
   issue(transaction) {
     const deltas = transaction.objectStore("deltas");
+    for (const part of this.#parts.filter(isShared)) this.#share(transaction, part);
     const guard = deltas.get(GUARD);
     guard.onsuccess = () => this.#look(transaction, deltas, guard.result);
     for (const [store, mark] of this.#marks) {
@@ -572,10 +661,51 @@ class Write {
     }
   }
 
+  /** What depends on what is found is put before that is known, and put right if need be: so the transaction is all issued in one turn
+   *  and usually needs no second round. */
+  #share(transaction, { shelf, fence, notes, forgotten }) {
+    const { store } = shelf;
+    const meta = transaction.objectStore("meta");
+    if (fence !== undefined) {
+      const { tab, seen } = fence;
+      const found = meta.get(senderOf(store));
+      const put = () => meta.put({ tab, count: shelf.count }, senderOf(store));
+      const count = (shelf.count = Math.max(shelf.count, seen.count) + 1);
+      put();
+      found.onsuccess = () => {
+        const last = asSender(found.result);
+        if (last.tab !== tab && (last.tab !== seen.tab || last.count !== seen.count)) {
+          this.verdict = OUTRUN;
+          transaction.abort();
+        } else if (last.count + 1 !== count) {
+          shelf.count = last.count + 1;
+          put();
+        }
+      };
+    }
+    if (notes !== undefined) {
+      const { tab, number, rows } = notes;
+      const found = meta.get(placeKeyOf(store));
+      const put = (place) => {
+        meta.put(rows, noteKeyOf(store, place, tab, number));
+        meta.put(place, placeKeyOf(store));
+      };
+      const place = ++shelf.place;
+      put(place);
+      found.onsuccess = () => {
+        const next = asCount(found.result) + 1;
+        if (next === place) return;
+        meta.delete(noteKeyOf(store, place, tab, number));
+        shelf.place = next;
+        put(next);
+      };
+    }
+    for (const of of forgotten) meta.delete(noteKeyOf(store, ...of));
+  }
+
   /** Another tab may have written with a newer schema since, or the database may be another one than was read. */
   #look(transaction, deltas, found) {
-    const isOther = ({ shelf }) => shelf.identity !== undefined && shelf.identity !== found?.identity;
-    if (this.#parts.some(isOther)) this.verdict = EMPTIED;
+    if (this.#parts.some(({ shelf }) => isOther(shelf, found))) this.verdict = EMPTIED;
     else if (this.#parts.some(({ shelf, version }) => version > 0 && versionOf(found, shelf.store) > version))
       this.verdict = NEWER;
     if (this.verdict !== "") return void transaction.abort();
@@ -717,6 +847,33 @@ class Quarantine {
     const key = record?.[keyName];
     const entry = { store, key, record, why: this.#why(record), since: Date.now() };
     quarantine.put(entry, [store, String(key), Math.random()]);
+  }
+
+  finish() {}
+}
+
+/** Notes that make no sense. Whoever takes in those beside them erases them where they were. */
+class Strays {
+  writes = true;
+  blocks = false;
+  meta = false;
+  sets = true;
+  #store;
+  #rows;
+  #whys;
+
+  constructor(store, rows, whys) {
+    this.#store = store;
+    this.#rows = rows;
+    this.#whys = whys;
+  }
+
+  issue(transaction) {
+    const quarantine = transaction.objectStore("quarantine");
+    this.#rows.forEach((record, at) => {
+      const entry = { store: this.#store, key: "note", record, why: this.#whys[at], since: Date.now() };
+      quarantine.put(entry, [this.#store, "note", Math.random()]);
+    });
   }
 
   finish() {}
