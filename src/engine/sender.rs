@@ -348,9 +348,10 @@ impl<R: Row> Engine<R> {
 
     /// Another tab has said something.
     pub(super) fn heard_tab(&mut self, store: StoreId, word: Word<R>) {
-        let phase = self.stores[store].phase;
+        let (phase, is_shut_out) = (self.stores[store].phase, self.is_shut_out(store));
         let Some(tabs) = self.stores[store].tabs.as_mut().filter(|_| phase != Phase::Closed) else { return };
-        let leads = tabs.role == Role::Leading;
+        // Who cannot write leaves the place to another.
+        let leads = tabs.role == Role::Leading && !is_shut_out;
         match word {
             Word::Hello | Word::Noted if leads => {
                 tabs.noted |= matches!(word, Word::Noted);

@@ -811,7 +811,7 @@ export function unpackAll(shape, stored, areNotes) {
   // Rows that were stored together share one list of columns.
   let [columns, isOurs, version] = [shape.stamp, true, shape.version];
   let isOlder = false;
-  for (let row of areNotes ? stored.map((row) => (Array.isArray(row) ? row.slice() : row)) : inOrder(stored)) {
+  for (let row of areNotes ? stored.map((one) => (Array.isArray(one) ? one.slice() : one)) : inOrder(stored)) {
     if (!Array.isArray(row) || !Array.isArray(row[COLUMNS]) || !isKeyText(row[STORAGE_KEY])) {
       badKeys.push(row?.[STORAGE_KEY]);
       whys.push("it is no row, or has no key");

@@ -2,9 +2,10 @@
  * Several tabs over one database: one of them sends, each edit once, whichever tab it was made in and whatever becomes of the one that
  * sends; and what one shows the others show.
  */
-/* global HttpTransporter, IndexedDbClientStorage, Schema, Store, people, rejection, store, told -- of the page */
+/* global HttpTransporter, IndexedDbClientStorage, Key, Schema, Store, authors, books, people, store, told -- of the page */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import puppeteer from "puppeteer-core";
 import { LIMIT_MS, until, world } from "./support/world.js";
 
 const ROWS = ["Ada", "Bea", "Cyd"].map((name) => ({ name, age: 0 }));
@@ -20,11 +21,11 @@ test("what_three_tabs_edit_offline_is_sent_by_one_of_them_each_edit_once", async
   await server.stop();
   await Promise.all(
     pages.map((page, tab) =>
-      page.evaluate(async (tab) => {
-        for (const number of [0, 1]) await store.create({ name: `New ${tab}.${number}` }).onceStored();
-        const own = store.items[tab];
-        await own.update({ age: tab + 1 }).onceStored();
-        await own.update({ city: `City ${tab}` }).onceStored();
+      page.evaluate(async (nth) => {
+        for (const number of [0, 1]) await store.create({ name: `New ${nth}.${number}` }).onceStored();
+        const own = store.items[nth];
+        await own.update({ age: nth + 1 }).onceStored();
+        await own.update({ city: `City ${nth}` }).onceStored();
       }, tab),
     ),
   );
@@ -86,27 +87,61 @@ test("another_tab_takes_over_when_the_one_that_sends_is_closed", async (t) => {
 });
 
 test("a_frozen_tab_does_not_keep_what_others_edit_and_sends_nothing_twice_when_it_thaws", async (t) => {
-  const { server, collection, pages } = await tabs(t, 2, { rows: ROWS });
-  const devtools = await pages[0].context().newCDPSession(pages[0]);
+  const { server } = await world(t);
+  const collection = server.collection("people", { keys: true, etags: true, rows: ROWS });
+  const [first, second] = await hideable(t, server);
+  const devtools = await first.createCDPSession();
   // It has an edit of its own on its way, and has yet to write down what came of it.
   const fault = server.fault({ method: "PUT", position: "after", hold: true });
-  await pages[0].evaluate(() => store.items[2].update({ age: 9 }).onceStored());
+  await first.evaluate(() => store.items[2].update({ age: 9 }).onceStored());
   await until(() => fault.seen === 1, { what: "the request is on its way" });
+  await second.bringToFront();
+  await first.evaluate(() => document.addEventListener("freeze", () => (window.wasFrozen = true)));
   await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
+  await until(() => first.evaluate(() => window.wasFrozen), { what: "it is frozen" });
   fault.release();
+  const begun = performance.now();
+  await second.evaluate(() => store.items[0].update({ age: 7 }).onceStored());
+  await until(() => collection.row(1).age === 7, { timeoutMs: TAKEOVER_LIMIT_MS, what: "another tab sends" });
+  t.diagnostic(`sent after ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+  await allSent([second]);
+  assert.deepEqual(await senders([second]), [true]);
+
+  await devtools.send("Page.setWebLifecycleState", { state: "active" });
+  await first.evaluate(() => store.items[1].update({ age: 8 }).onceStored());
+  await allSent([first, second]);
+  assert.deepEqual(await senders([first, second]), [false, true]);
+  assert.deepEqual(ages(collection.rows()), [7, 8, 9]);
+  assert.deepEqual(ages(await items(first)), [7, 8, 9]);
+  const applied = server.writes({ applied: true }).map(({ body }) => body.name);
+  assert.deepEqual(applied.sort(), ["Ada", "Bea", "Cyd"], "each edit took effect once");
+});
+
+test("a_tab_that_is_stuck_does_not_keep_what_others_edit", async (t) => {
+  const { server, collection, pages } = await tabs(t, 2, { rows: ROWS });
+  const stuck = server.fault({ path: "/stuck", hold: true });
+  await pages[0].evaluate(() => {
+    setTimeout(() => {
+      const request = new XMLHttpRequest();
+      request.open("GET", "/api/stuck", false);
+      request.send();
+      window.isOver = true;
+      // What it does first is what it had yet to do as the tab that sends.
+      store.items[1].age = 8;
+    });
+  });
+  await until(() => stuck.seen === 1, { what: "the first tab is stuck" });
   const begun = performance.now();
   await pages[1].evaluate(() => store.items[0].update({ age: 7 }).onceStored());
   await until(() => collection.row(1).age === 7, { timeoutMs: TAKEOVER_LIMIT_MS, what: "another tab sends" });
   t.diagnostic(`sent after ${((performance.now() - begun) / 1000).toFixed(1)} s`);
-  await allSent([pages[1]]);
-  assert.deepEqual(await senders([pages[1]]), [true]);
-  await devtools.send("Page.setWebLifecycleState", { state: "active" });
-  await pages[0].evaluate(() => store.items[1].update({ age: 8 }).onceStored());
+  stuck.release();
+  await pages[0].waitForFunction(() => window.isOver);
   await allSent(pages);
-  assert.deepEqual(ages(collection.rows()), [7, 8, 9]);
-  assert.deepEqual(ages(await items(pages[0])), [7, 8, 9]);
-  const applied = server.writes({ applied: true }).map(({ body }) => body.name);
-  assert.deepEqual(applied.sort(), ["Ada", "Bea", "Cyd"], "each edit took effect once");
+  assert.deepEqual(await senders(pages), [false, true]);
+  assert.deepEqual(ages(collection.rows()), [7, 8, 0]);
+  for (const page of pages) assert.deepEqual(ages(await items(page)), [7, 8, 0]);
+  assert.equal(server.writes({ applied: true }).length, 2, "each edit took effect once");
 });
 
 test("a_tab_that_is_killed_in_the_middle_of_a_request_is_replaced_and_its_request_repeated", async (t) => {
@@ -133,7 +168,7 @@ test("a_tab_that_is_killed_in_the_middle_of_a_request_is_replaced_and_its_reques
 test("four_tabs_that_create_at_once_make_four_rows", async (t) => {
   const { server, collection, pages } = await tabs(t, 4, {});
   await Promise.all(
-    pages.map((page, tab) => page.evaluate((tab) => void store.create({ name: `Of tab ${tab}` }), tab)),
+    pages.map((page, tab) => page.evaluate((nth) => void store.create({ name: `Of tab ${nth}` }), tab)),
   );
   await until(async () => (await Promise.all(pages.map(items))).every((all) => all.length === 4), {
     what: "each tab shows all four",
@@ -234,6 +269,54 @@ test("a_store_that_is_closed_leaves_the_lock_to_another_tab_and_can_be_opened_ag
   await until(async () => (await senders([pages[0]]))[0], { what: "it goes back" });
 });
 
+test("what_refers_to_a_new_item_of_another_tab_is_sent_with_its_key", async (t) => {
+  const { server, user } = await tabs(t, 0, {});
+  const collections = ["authors", "books"].map((name) => server.collection(name, { keys: true }));
+  const pages = [await user.tab(), await user.tab()];
+  for (const page of pages)
+    await page.evaluate(async () => {
+      const storeOf = (path, properties) =>
+        new Store({
+          schema: new Schema({ properties }),
+          transporter: new HttpTransporter({ baseUrl: "/api", path }),
+          clientStorage: new IndexedDbClientStorage(),
+        });
+      window.authors = storeOf("authors", { name: String });
+      const author = { type: Key, key: "authorId", ref: () => authors };
+      window.books = storeOf("books", { title: String, at: Date, author });
+      await Promise.all([authors.onceLoaded(), books.onceLoaded()]);
+    });
+  const isLeft = server.fault({ method: "POST", times: Infinity, position: "before", end: "cut" });
+  await pages[1].evaluate(() => authors.create({ name: "Ada" }).onceStored());
+  await pages[0].waitForFunction(() => authors.items.length === 1);
+  await pages[1].evaluate(() => {
+    books.create({ title: "Here", at: new Date(5), author: authors.items[0] });
+    // The item that is new, and what refers to it, in one turn.
+    books.create({ title: "Both", at: new Date(6), author: authors.create({ name: "Bea" }) });
+  });
+  await pages[0].waitForFunction(() => books.items.length === 2);
+  const seen = () => books.items.map(({ title, at, author }) => [title, at?.getTime(), author?.name]);
+  for (const page of pages)
+    await until(async () => {
+      assert.deepEqual((await page.evaluate(seen)).sort(), [
+        ["Both", 6, "Bea"],
+        ["Here", 5, "Ada"],
+      ]);
+      return true;
+    });
+  isLeft.lift();
+  for (const page of pages) await page.evaluate(() => window.dispatchEvent(new Event("online")));
+  for (const page of pages)
+    await page.waitForFunction(() => [...authors.items, ...books.items].every((item) => item.synced));
+  const [ids, titles] = collections.map((collection) => collection.rows());
+  const idOf = (name) => ids.find((row) => row.name === name).id;
+  assert.deepEqual(titles.map(({ title, authorId }) => [title, authorId]).sort(), [
+    ["Both", idOf("Bea")],
+    ["Here", idOf("Ada")],
+  ]);
+  assert.deepEqual([ids.length, titles.length], [2, 2]);
+});
+
 test("notes_of_an_older_schema_are_taken_in_by_a_newer_one", async (t) => {
   const { server, collection, user } = await tabs(t, 0, { rows: [{ fullName: "Ada Lovelace" }] });
   const guard = await user.tab({ blank: true });
@@ -280,7 +363,11 @@ test("notes_of_an_older_schema_are_taken_in_by_a_newer_one", async (t) => {
         return { ...rest, firstName, lastName };
       },
     };
-    const schema = new Schema({ properties: { firstName: String, lastName: String, born: Date }, version: 2, migrations });
+    const schema = new Schema({
+      properties: { firstName: String, lastName: String, born: Date },
+      version: 2,
+      migrations,
+    });
     const transporter = new HttpTransporter({ baseUrl: "/api", path: "people" });
     window.store = new Store({ schema, transporter, clientStorage: new IndexedDbClientStorage() });
     await store.onceLoaded();
@@ -326,6 +413,25 @@ async function open(page) {
     await store.onceLoaded();
   });
   return page;
+}
+
+/** Two pages of one profile, opened one after the other, that are hidden when another is in front: only such a page can be frozen, and
+ *  Playwright's are all visible. */
+async function hideable(t, server) {
+  const browser = await puppeteer.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox"],
+    ignoreDefaultArgs: ["--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding"],
+  });
+  t.after(() => browser.close());
+  const pages = [];
+  for (const page of [await browser.newPage(), await browser.newPage()]) {
+    await page.bringToFront();
+    await page.goto(server.origin);
+    await page.waitForFunction(() => window.ready, { timeout: LIMIT_MS });
+    pages.push(await open(page));
+  }
+  return pages;
 }
 
 /** A profile with so many pages, opened one after the other, so that the first is the one that sends. */

@@ -56,7 +56,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn keep(this: &Job, tab: f64, number: u32, rows: &Array);
     #[wasm_bindgen(method)]
-    fn forget(this: &Job, place: f64, tab: f64, number: u32);
+    fn forget(this: &Job, place: f64);
     #[wasm_bindgen(method, getter, js_name = isEmpty)]
     fn is_empty(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
@@ -301,8 +301,8 @@ impl IndexedDb {
             if let Some((tab, count, rows)) = notes {
                 job.keep(number(tab), count, &rows);
             }
-            for (place, tab, count) in forgotten {
-                job.forget(number(place), number(tab), count);
+            for (place, ..) in forgotten {
+                job.forget(number(place));
             }
         }
         let writing = (!job.is_empty()).then(|| self.start(job));

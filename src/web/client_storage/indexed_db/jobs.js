@@ -398,7 +398,8 @@ function readBeside(transaction, shelf, then) {
       if (kind === "mark" && typeof value === "string") beside.mark = value;
       else if (kind === "sender") beside.sender = asSender(value);
       else if (kind === "notes") shelf.place = asCount(value);
-      else if (kind === "note") beside.notes.push([...[0, 1, 2].map((nth) => asCount(of[nth])), asBlock(value)]);
+      else if (kind === "note" && asCount(of[0]) > 0)
+        beside.notes.push([...[0, 1, 2].map((nth) => asCount(of[nth])), asBlock(value)]);
     });
     shelf.count = beside.sender.count;
     then(beside);
@@ -585,8 +586,7 @@ const OUTRUN = "outrun";
 /** Whether it is another database than was read. */
 const isOther = (shelf, guard) => shelf.identity !== undefined && shelf.identity !== guard?.identity;
 
-const isShared = ({ fence, notes, forgotten }) =>
-  fence !== undefined || notes !== undefined || forgotten.length > 0;
+const isShared = ({ fence, notes, forgotten }) => fence !== undefined || notes !== undefined || forgotten.length > 0;
 
 /** One batch. It is written whole, or not at all. */
 class Write {
@@ -624,8 +624,8 @@ class Write {
   }
 
   /** Notes to erase. */
-  forget(place, tab, number) {
-    this.#parts.at(-1).forgotten.push([place, tab, number]);
+  forget(place) {
+    this.#parts.at(-1).forgotten.push(place);
   }
 
   /** A text to keep for a store, or none. */
@@ -700,7 +700,7 @@ class Write {
         put(next);
       };
     }
-    for (const of of forgotten) meta.delete(noteKeyOf(store, ...of));
+    for (const place of forgotten) meta.delete(IDBKeyRange.bound(noteKeyOf(store, place), noteKeyOf(store, place, [])));
   }
 
   /** Another tab may have written with a newer schema since, or the database may be another one than was read. */
