@@ -188,6 +188,7 @@ fn loaded(
     if let Some(database) = database.filter(|_| notes) {
         note(database, &[(store, shell.name.clone())]);
     }
+    with(Driver::leave_tabs);
 }
 
 /// Keeps notes that make no sense apart, before those beside them are taken in and all are erased: by who does that.
@@ -309,6 +310,7 @@ impl Driver {
             spawn_local(async move {
                 let failure = room.ended().await;
                 happened(Input::StorageEnded(id, failure));
+                with(Self::leave_tabs);
             });
         }
         id
@@ -333,16 +335,21 @@ impl Driver {
         self.transporters.borrow().get(number as usize).cloned()
     }
 
-    /// Releases databases that no open store uses, and what closed stores have of other tabs.
-    pub fn release_storages(&self) {
+    /// Leaves the lock and the channel of stores that are closed, or cannot use their database, to other tabs.
+    fn leave_tabs(&self) {
         for (at, shell) in self.stores.borrow().iter().enumerate() {
             let id = StoreId(u16::try_from(at).unwrap_or(u16::MAX));
             if let Some(tabs) = &shell.tabs
-                && self.read(|engine| !engine.is_open(id)).unwrap_or_default()
+                && self.read(|engine| !engine.is_open(id) || engine.is_shut_out(id)).unwrap_or_default()
             {
                 tabs.leave();
             }
         }
+    }
+
+    /// Releases databases that no open store uses, and the locks of closed stores.
+    pub fn release_storages(&self) {
+        self.leave_tabs();
         let used: Vec<StorageId> = self
             .read(|engine| {
                 let stores = self.stores.borrow();
@@ -567,6 +574,8 @@ impl Driver {
                     with(|driver| driver.news.borrow_mut().retain(|(of, ..)| *of != id));
                     if notes {
                         note(&database, &stores);
+                    } else {
+                        with(Self::leave_tabs);
                     }
                 });
             }

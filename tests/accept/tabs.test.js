@@ -321,19 +321,9 @@ test("notes_of_an_older_schema_are_taken_in_by_a_newer_one", async (t) => {
   const { server, collection, user } = await tabs(t, 0, { rows: [{ fullName: "Ada Lovelace" }] });
   const guard = await user.tab({ blank: true });
   const older = await user.tab();
-  await older.evaluate(async () => {
-    window.of = (properties, version, migrations) =>
-      new Store({
-        schema: new Schema({ properties, version, migrations }),
-        transporter: new HttpTransporter({ baseUrl: "/api", path: "people" }),
-        clientStorage: new IndexedDbClientStorage(),
-      });
-    window.store = window.of({ fullName: String, born: Date });
-    await store.onceLoaded();
-    await Promise.all(store.items.map((item) => item.onceStored()));
-    await store.close();
-  });
-  // Somebody has the lock who does nothing, as a tab that is stuck.
+  // Every record is stored by the time that somebody has the lock who does nothing, as a tab that is stuck.
+  await older.evaluate(openVersion, 1);
+  await older.evaluate(() => store.close());
   await guard.evaluate(
     (name) =>
       new Promise((resolve) => {
@@ -344,9 +334,8 @@ test("notes_of_an_older_schema_are_taken_in_by_a_newer_one", async (t) => {
       }),
     LOCK,
   );
+  await older.evaluate(openVersion, 1);
   await older.evaluate(async () => {
-    window.store = window.of({ fullName: String, born: Date });
-    await store.onceLoaded();
     const edited = store.items[0].update({ fullName: "Augusta King", born: new Date(0) });
     const made = store.create({ fullName: "Grace Hopper", born: new Date(1) });
     await Promise.all([edited.onceStored(), made.onceStored()]);
@@ -355,32 +344,51 @@ test("notes_of_an_older_schema_are_taken_in_by_a_newer_one", async (t) => {
   await guard.close();
   assert.equal(server.writes().length, 0);
   const newer = await user.tab();
-  const shown = await newer.evaluate(async () => {
-    const migrations = {
-      2: ({ fullName, ...rest }) => {
-        if (fullName === undefined) return rest;
-        const [firstName, lastName] = fullName.split(" ");
-        return { ...rest, firstName, lastName };
-      },
-    };
-    const schema = new Schema({
-      properties: { firstName: String, lastName: String, born: Date },
-      version: 2,
-      migrations,
-    });
-    const transporter = new HttpTransporter({ baseUrl: "/api", path: "people" });
-    window.store = new Store({ schema, transporter, clientStorage: new IndexedDbClientStorage() });
-    await store.onceLoaded();
-    await Promise.all(store.items.map((item) => item.onceSynced()));
-    return store.items.map(({ firstName, lastName, born }) => [firstName, lastName, born.getTime()]);
-  });
-  assert.deepEqual(shown.sort(), [
+  await newer.evaluate(openVersion, 2);
+  await newer.waitForFunction(() => store.items.length === 2 && store.items.every((item) => item.synced));
+  assert.deepEqual((await newer.evaluate(firstAndLast)).sort(), [
     ["Augusta", "King", 0],
     ["Grace", "Hopper", 1],
   ]);
   const names = collection.rows().map(({ firstName, lastName }) => `${firstName} ${lastName}`);
   assert.deepEqual(names.sort(), ["Augusta King", "Grace Hopper"]);
 });
+
+test("a_tab_with_a_newer_schema_does_not_wait_for_one_with_an_older_that_has_the_lock", async (t) => {
+  const { collection, user } = await tabs(t, 0, { rows: [{ fullName: "Ada Lovelace" }] });
+  const [older, newer] = [await user.tab(), await user.tab()];
+  await older.evaluate(openVersion, 1);
+  await newer.evaluate(openVersion, 2);
+  assert.deepEqual(await senders([older, newer]), [true, false]);
+  await newer.evaluate(() => store.items[0].update({ firstName: "Augusta" }).onceStored());
+  await until(() => collection.row(1).firstName === "Augusta", {
+    timeoutMs: TAKEOVER_LIMIT_MS,
+    what: "the newer one sends",
+  });
+  await until(async () => (await senders([newer]))[0], { what: "it says so" });
+  assert.equal(await older.evaluate(() => told(store).status.storageError?.code), "E_NEWER_VERSION");
+});
+
+/** Opens the usual collection with a schema of this version. */
+const openVersion = async (version) => {
+  const migrations = {
+    2: ({ fullName, ...rest }) => {
+      if (fullName === undefined) return rest;
+      const [firstName, lastName] = fullName.split(" ");
+      return { ...rest, firstName, lastName };
+    },
+  };
+  const names = version === 1 ? { fullName: String } : { firstName: String, lastName: String };
+  window.store = new Store({
+    schema: new Schema({ properties: { ...names, born: Date }, version, migrations: version === 1 ? {} : migrations }),
+    transporter: new HttpTransporter({ baseUrl: "/api", path: "people" }),
+    clientStorage: new IndexedDbClientStorage(),
+  });
+  await store.onceLoaded();
+  await Promise.all(store.items.map((item) => item.onceStored()));
+};
+
+const firstAndLast = () => store.items.map(({ firstName, lastName, born }) => [firstName, lastName, born.getTime()]);
 
 const keyOf = ({ headers }) => headers["idempotency-key"];
 
