@@ -304,9 +304,9 @@ function senderIn(guard, store) {
   return { tab: asCount(tab), count: asCount(count) };
 }
 
+/** All that is in a guard, to be compared. */
 const textOf = (guard) =>
-  guard &&
-  JSON.stringify([guard.identity, ...[guard.versions, guard.senders, guard.renewed].map((all) => [...(all ?? [])])]);
+  JSON.stringify(guard, (_, value) => (value instanceof Map || value instanceof Set ? [...value] : value));
 
 const versionOf = (guard, store) => guard?.versions?.get(store) ?? 1;
 
