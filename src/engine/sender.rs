@@ -354,7 +354,8 @@ impl<R: Row> Engine<R> {
         let leads = tabs.role == Role::Leading && !is_shut_out;
         match word {
             Word::Hello | Word::Noted if leads => {
-                tabs.noted |= matches!(word, Word::Noted);
+                // Who has come may have been here before, and have gone before it could say that there are notes.
+                tabs.noted = true;
                 let mark = tabs.mark;
                 self.say(store, Say::Here(mark));
             }
