@@ -116,8 +116,9 @@ impl StoreHandle {
             },
             asks_uncertain,
             probes: link.as_ref().is_some_and(Link::probes),
+            shared: false,
         };
-        let shell = StoreShell { name, shape, link, storage };
+        let shell = StoreShell { name, shape, link, storage, tabs: None };
         let id = driver.open(shell, options).map_err(thrown)?;
         Ok(Self { driver, id, shape })
     }
@@ -204,7 +205,7 @@ impl StoreHandle {
         self.act(Input::Heard(self.id, rows))
     }
 
-    /// Lets go of databases that no open store uses.
+    /// Lets go of databases that no open store uses, and of the locks of closed stores.
     #[wasm_bindgen(js_name = releaseDatabases)]
     pub fn release_databases(&self) {
         self.driver.release_storages();
@@ -267,7 +268,8 @@ impl StoreHandle {
     /// How the store is: `StoreStatus`, with faults as `{code, message, status?, body?}`.
     #[wasm_bindgen(getter)]
     pub fn status(&self) -> Thrown<Object> {
-        let status = self.driver.read(|engine| engine.status(self.id)).map_err(thrown)?;
+        let read = self.driver.read(|engine| (engine.status(self.id), engine.is_sender(self.id)));
+        let (status, sender) = read.map_err(thrown)?;
         let object = Object::new();
         let set = |name: &str, value: &JsValue| drop(Reflect::set(&object, &name.into(), value));
         set("connection", &connection(status.connection).into());
@@ -277,7 +279,7 @@ impl StoreHandle {
         }
         set("pending", &JsValue::from_f64(status.pending as f64));
         set("parked", &JsValue::from_f64(status.parked as f64));
-        set("sender", &JsValue::TRUE);
+        set("sender", &sender.into());
         if self
             .driver
             .shell(self.id)

@@ -155,6 +155,8 @@ pub(super) struct Tabs {
     own_taken: u32,
     /// The transactions of notes so far.
     number: u32,
+    /// And up to when the records were last begun to be read.
+    number_read: u32,
     /// Since when an answer of the sender is waited for.
     waiting_since: Option<Millis>,
     /// When a batch last passed the fence.
@@ -179,6 +181,7 @@ impl Tabs {
             taken: Vec::new(),
             own_taken: 0,
             number: 0,
+            number_read: 0,
             waiting_since: None,
             passed: Millis(0),
             flushes: false,
@@ -229,10 +232,10 @@ impl<R: Row> Engine<R> {
     pub(super) fn writes(&self, store: StoreId) -> Writes {
         match &self.stores[store].tabs {
             None => Writes::Records(None),
-            Some(tabs) if tabs.is_busy() || tabs.last_round => Writes::Nothing,
+            Some(tabs) if tabs.last_round => Writes::Nothing,
             // One batch with notes, or with what came of them, after the other: what is in one that fails is older than what follows.
             Some(_) if self.is_noting(store) => Writes::Nothing,
-            Some(tabs) if tabs.keeps_records() => Writes::Records(Some(tabs.mark)),
+            Some(tabs) if tabs.keeps_records() && !tabs.is_busy() => Writes::Records(Some(tabs.mark)),
             Some(_) => Writes::Notes,
         }
     }
@@ -370,12 +373,14 @@ impl<R: Row> Engine<R> {
 
     /// Another tab has said something.
     pub(super) fn heard_tab(&mut self, store: StoreId, word: Word<R>) {
-        let phase = self.stores[store].phase;
+        let (phase, is_shut_out) = (self.stores[store].phase, self.is_shut_out(store));
         let Some(tabs) = self.stores[store].tabs.as_mut().filter(|_| phase != Phase::Closed) else { return };
-        let leads = tabs.role == Role::Leading;
+        // Who cannot write leaves the place to another.
+        let leads = tabs.role == Role::Leading && !is_shut_out;
         match word {
             Word::Hello | Word::Noted if leads => {
-                tabs.noted |= matches!(word, Word::Noted);
+                // Who has come may have been here before, and have gone before it could say that there are notes.
+                tabs.noted = true;
                 let mark = tabs.mark;
                 self.say(store, Say::Here(mark));
             }
@@ -528,7 +533,7 @@ impl<R: Row> Engine<R> {
             let (now, is_writing) = (self.now, self.has_batch(store));
             let Some(tabs) = &mut self.stores[store].tabs else { continue };
             if tabs.behind && !tabs.reading && !is_writing {
-                (tabs.behind, tabs.reading) = (false, true);
+                (tabs.behind, tabs.reading, tabs.number_read) = (false, true, tabs.number);
                 self.out.commands.push(Command::Load(store));
             } else if tabs.role == Role::Leading && tabs.noted && !tabs.reading_notes && !tabs.is_busy() {
                 (tabs.noted, tabs.reading_notes) = (false, true);
@@ -561,7 +566,8 @@ impl<R: Row> Engine<R> {
     }
 
     /// Whether the records of an open store are being read again.
-    pub(super) fn is_catching_up(&self, store: StoreId) -> bool {
+    #[must_use]
+    pub fn is_catching_up(&self, store: StoreId) -> bool {
         self.stores[store].phase == Phase::Open && self.stores[store].tabs.as_ref().is_some_and(|tabs| tabs.reading)
     }
 
@@ -577,9 +583,9 @@ impl<R: Row> Engine<R> {
         tabs.taken.clear();
         // To have read them is no proof that nobody else writes them.
         tabs.passed = Millis(0);
-        let leads = tabs.role == Role::Leading;
+        let (leads, read) = (tabs.role == Role::Leading, tabs.number_read);
         let waiting: Vec<u32> = notes.iter().filter(|notes| notes.tab == tab).map(|notes| notes.number).collect();
-        self.let_own_go(store, |number| !waiting.contains(&number));
+        self.let_own_go(store, |number| number <= read && !waiting.contains(&number));
         let noted = notes.iter().flat_map(|notes| &notes.list).filter(|note| note.deed == Deed::Edit(Action::Create));
         let noted = noted.map(|note| note.storage_key.text());
         let there: Set<&str> = records.iter().map(|record| record.storage_key.text()).chain(noted).collect();
@@ -599,11 +605,13 @@ impl<R: Row> Engine<R> {
             .collect();
         gone.into_iter().for_each(|id| self.let_go_elsewhere(id));
         records.into_iter().for_each(|record| self.adopt(store, record));
-        self.touch_unkept(store);
         self.drop_erasures(store);
         if leads {
             notes.into_iter().for_each(|notes| self.take_in_notes(store, notes));
+            self.end_joining(store);
             self.drop_stillborn(store);
+        } else {
+            self.touch_unkept(store);
         }
         self.reslot_all(store);
         self.changes(store);
@@ -750,7 +758,7 @@ impl<R: Row> Engine<R> {
         }
         let is_new = note.deed == Deed::Edit(Action::Create);
         let is_edit = matches!(note.deed, Deed::Edit(_));
-        if !is_new && !(is_edit && note.remote_key.is_some()) {
+        if !(is_new || is_edit && note.remote_key.is_some()) {
             // What is not here and has no key was removed in the meantime: whoever still shows it is told so.
             return self.erase(store, note.storage_key, ItemId(u32::MAX));
         }

@@ -243,7 +243,8 @@ impl<R: Row> Engine<R> {
     }
 
     /// Whether client storage is of no use for the store in this page.
-    pub(super) fn is_shut_out(&self, store: StoreId) -> bool {
+    #[must_use]
+    pub fn is_shut_out(&self, store: StoreId) -> bool {
         let known = &self.stores[store];
         known.barred.is_some() || known.storage.and_then(|id| self.storages.get(&id)).is_some_and(|at| at.given_up)
     }
