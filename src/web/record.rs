@@ -281,8 +281,9 @@ fn text(object: &JsValue, name: &str) -> Option<String> {
     get(object, name)?.as_string()
 }
 
-/// The greatest number that JavaScript counts to.
-const MAX_COUNT: f64 = 9_007_199_254_740_991.0;
+/// The greatest count that is taken for one: what comes after it must be one as well, so that far above it JavaScript still counts
+/// one by one.
+const MAX_COUNT: f64 = 9_007_194_959_773_696.0;
 
 /// A count, as it was stored.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is not a count becomes none")]

@@ -19,11 +19,13 @@ export function overlay(blocks, deltas, keyName) {
   return Array.from(records.values());
 }
 
-/** Whether each key is greater than the one before: then no record of theirs overrides another. */
+/** Whether each key is greater than the one before: then no record of theirs overrides another. An object is no key, and may not
+ *  even be comparable. */
 const ascends = (keys) =>
   keys.every((key, at) => {
     const before = keys[at - 1];
-    return at === 0 ? key !== undefined : typeof before === typeof key && before < key;
+    if (key === undefined || typeof key === "object") return false;
+    return at === 0 || (typeof before === typeof key && before < key);
   });
 
 const isMarker = (delta) => typeof delta !== "object" || delta === null;
@@ -716,7 +718,7 @@ class Quarantine {
     const { store, keyName } = this.#shelf;
     const key = record?.[keyName];
     const entry = { store, key, record, why: this.#why(record), since: Date.now() };
-    quarantine.put(entry, [store, String(key), Math.random()]);
+    quarantine.put(entry, [store, typeof key === "object" ? "" : String(key), Math.random()]);
   }
 
   finish() {}
