@@ -144,7 +144,7 @@ pub fn judge_write<B>(action: Action, answer: &Answer<B>) -> Outcome {
 /// Whether a 409 says that the first request with the same key has not come to its end: by a `Retry-After`, or by the kind of
 /// problem that it names (draft-ietf-httpapi-idempotency-key-header §2.7). What prose says counts for nothing.
 fn is_in_progress<B>(response: &Response<B>) -> bool {
-    let names_the_key = |problem: &String| problem.to_ascii_lowercase().contains("idempotency");
+    let names_the_key = |problem: &String| problem.as_bytes().windows(11).any(|part| part.eq_ignore_ascii_case(b"idempotency"));
     response.status == 409 && (response.retry_after.is_some() || response.problem.as_ref().is_some_and(names_the_key))
 }
 

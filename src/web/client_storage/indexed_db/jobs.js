@@ -133,7 +133,7 @@ export class Link {
       Object.defineProperty(factory, "open", { configurable: true, writable: true, value: shadow });
       this.#restore = () => (own ? Object.defineProperty(factory, "open", own) : delete factory.open);
     } catch {
-      // No IndexedDB, or one that cannot be shadowed: rexie works or fails without us.
+      // No IndexedDB, or one that cannot be shadowed and so not used.
     }
   }
 
@@ -150,22 +150,22 @@ export class Link {
     return request;
   }
 
-  /** Heard before rexie hears it. rexie makes the object stores that are missing, and would delete those that it does not know. */
+  /** Makes the object stores that are missing. rexie does not hear of it: what it has for this is taken out of the module
+   *  (`scripts/snip.js`). */
   #upgrade(event, { result: database, transaction }) {
+    event.stopImmediatePropagation();
     const names = [...database.objectStoreNames];
     const isOurs =
       STORES.slice(0, FIRST_STORES).every((name) => names.includes(name)) &&
       names.every((name) => STORES.includes(name));
     if (event.oldVersion > 0 && !isOurs) {
-      event.stopImmediatePropagation();
       this.openError = "it belongs to something else";
       transaction.abort();
       return;
     }
-    const isNew = !names.includes("deltas");
-    const deltas = isNew ? database.createObjectStore("deltas") : transaction.objectStore("deltas");
+    for (const name of STORES) if (!names.includes(name)) database.createObjectStore(name);
     // Chromium alone says it: it has thrown away a database that it could not read, and made this one instead.
-    deltas.put(newGuard(event.dataLoss === "total"), GUARD);
+    transaction.objectStore("deltas").put(newGuard(event.dataLoss === "total"), GUARD);
   }
 
   #adopt(database) {
