@@ -69,11 +69,12 @@ node scripts/snip.js "$RAW/concordia_bg.wasm"
 wasm-opt "${FEATURES[@]}" "${PASSES[@]}" "$RAW/concordia_bg.wasm" -o "$RAW/optimised.wasm"
 mv "$RAW/optimised.wasm" "$RAW/concordia_bg.wasm"
 
-# The glue and the scripts of src/web become one file.
+# The glue and the scripts of src/web become one file; the enums stay apart, so that esbuild can put their values where they are used.
 say "build: esbuild"
 node scripts/shorten.js "$RAW"
 mkdir -p "$FRESH"
-esbuild "$RAW/concordia.js" --bundle --minify --format=esm --target=es2022 --log-level=warning --outfile="$FRESH/concordia.js"
+esbuild "$RAW/concordia.js" --bundle --format=esm --target=es2022 --external:./enums.ts --log-level=warning --outfile="$FRESH/concordia.js"
+mv "$RAW/enums.ts" "$FRESH"
 mv "$RAW/concordia.d.ts" "$RAW/concordia_bg.wasm" "$FRESH"
 
 mkdir -p pkg

@@ -1,8 +1,9 @@
 /**
  * Makes what wasm-bindgen generated smaller, after wasm-opt: `node scripts/shorten.js FOLDER`, in which `concordia.js` and
  * `concordia_bg.wasm` are. Both name every function that crosses the border, with a hash in most names, which no
- * compression can take away; here each gets a name of one or two letters, in both files alike. It knows the form of the
- * glue of the pinned wasm-bindgen, and fails when it finds another.
+ * compression can take away; here each gets a name of one or two letters, in both files alike. What the glue says again and
+ * again, or for nobody, it says once, or not at all; its enums go to `enums.ts`, whose values esbuild puts where they are
+ * used. It knows the form of the glue of the pinned wasm-bindgen, and fails when it finds another.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,6 +16,34 @@ const typesFile = join(folder, "concordia.d.ts");
 const IMPORT_SECTION = 2;
 const EXPORT_SECTION = 7;
 const GLUE = "./concordia_bg.js";
+
+/** Calls of the module that may fail, with the place of the failure among its results; and what is handed back in memory. */
+const HELPERS = `
+function ask(call, failure) {
+    const borrowed = stack_pointer;
+    try {
+        const retptr = STACK(-16);
+        call(retptr);
+        const result = (place) => getDataViewMemory0().getInt32(retptr + 4 * place, true);
+        if (result(failure)) throw takeObject(result(failure - 1));
+        return result(0);
+    } finally {
+        STACK(16);
+        while (stack_pointer < borrowed) heap[stack_pointer++] = undefined;
+    }
+}
+function give(to, pointer) {
+    const length = WASM_VECTOR_LEN;
+    getDataViewMemory0().setInt32(to + 4, length, true);
+    getDataViewMemory0().setInt32(to, pointer, true);
+}
+function giveText(to, text) {
+    give(to, isLikeNone(text) ? 0 : passStringToWasm0(text, MALLOC, REALLOC));
+}
+function addOptional(ret) {
+    return isLikeNone(ret) ? 0 : addHeapObject(ret);
+}
+`;
 
 const renamed = shortenWasm(readFileSync(wasmFile));
 const shortened = shortenGlue(readFileSync(glueFile, "utf8"), renamed);
@@ -84,11 +113,11 @@ function shortenGlue(source, { modules, exports }) {
   const used = new Set();
   const own = modules.get(GLUE)?.names;
   if (!own) throw new Error(`the module imports nothing from ${GLUE}`);
-  let glue = source.replace(/^ {8}([\w$]+): function/gm, (line, name) => {
-    // What wasm-opt has found unused is left under its own name.
-    if (!own.has(name)) return line;
+  let glue = source.replace(/^ {8}([\w$]+)(: function[\s\S]*?^ {8}\}(?:, arguments\); \})?,\n)/gm, (_, name, rest) => {
+    // What wasm-opt has found unused.
+    if (!own.has(name)) return "";
     used.add(name);
-    return `        ${own.get(name)}: function`;
+    return `        ${own.get(name)}${rest}`;
   });
   for (const name of own.keys()) if (!used.has(name)) throw new Error(`the glue does not define ${name}`);
 
@@ -108,8 +137,63 @@ function shortenGlue(source, { modules, exports }) {
     if (!exports.has(name)) throw new Error(`the module does not export ${name}`);
     return `wasm.${exports.get(name)}`;
   });
-  // The package loads the module one way only.
-  return glue.replace("export { initSync, __wbg_init as default };", "export { __wbg_init as default };");
+  return sayOnce(glue);
+}
+
+function sayOnce(source) {
+  let glue = source;
+  const rewrite = (pattern, by) => {
+    const rewritten = glue.replace(pattern, by);
+    if (rewritten === glue) throw new Error(`nothing in the glue is like ${pattern}`);
+    glue = rewritten;
+  };
+  const found = (pattern) => pattern.exec(glue)?.[1] ?? rewrite(pattern);
+  const stack = found(/const retptr = (wasm\.\w+)\(-16\);/);
+  const malloc = found(/passStringToWasm0\(\w+, (wasm\.\w+), wasm\.\w+\)/);
+  const realloc = found(/passStringToWasm0\(\w+, wasm\.\w+, (wasm\.\w+)\)/);
+
+  const result = (place) =>
+    String.raw` +var r${place} = getDataViewMemory0\(\)\.getInt32\(retptr \+ 4 \* ${place}, true\);\n`;
+  const asking = new RegExp(
+    String.raw` +try \{\n +const retptr = wasm\.\w+\(-16\);\n((?:(?! try \{)[^])*?)${result(0)}${result(1)}(${result(2)})?` +
+      String.raw` +if \(r[12]\) \{\n +throw takeObject\(r[01]\);\n +\}\n((?:(?! try \{)[^])*?) +\} finally \{\n` +
+      String.raw` +wasm\.\w+\(16\);\n(?: +heap\[stack_pointer\+\+\] = undefined;\n)* +\}\n`,
+    "g",
+  );
+  rewrite(asking, (_, call, valued, rest) => {
+    const asked = `ask((retptr) => {\n${call}}, ${valued ? 2 : 1});\n`;
+    return valued ? `const r0 = ${asked}${rest}` : asked;
+  });
+  const given = (kind, pass) =>
+    new RegExp(
+      String.raw`(?:const|var) ptr1 = (?:isLikeNone\(ret\) \? 0 : )?${pass}\(ret, [^;]+;\n +(?:const|var) len1 = WASM_VECTOR_LEN;\n` +
+        String.raw` +getDataViewMemory0\(\)\.setInt32\(arg0 \+ 4 \* 1, len1, true\);\n` +
+        String.raw` +getDataViewMemory0\(\)\.setInt32\(arg0 \+ 4 \* 0, ptr1, true\);`,
+      "g",
+    );
+  rewrite(given("Text", "passStringToWasm0"), "giveText(arg0, ret);");
+  rewrite(/return isLikeNone\(ret\) \? 0 : addHeapObject\(ret\);/g, "return addOptional(ret);");
+
+  // Stores and schemas live as long as the page.
+  rewrite(/^ {4}__destroy_into_raw\(\) \{[^]*?^ {4}\}\n(?: {4}\/\*\*[^]*?\*\/\n)? {4}free\(\) \{[^]*?^ {4}\}\n/gm, "");
+  rewrite(/^if \(Symbol\.dispose\) .*\n/gm, "");
+  rewrite(/^const \w+HandleFinalization = [^]*?;\n/gm, "");
+  rewrite(/^ +\w+HandleFinalization\.register\(.*\n/gm, "");
+
+  // The package loads the module one way only, and runs nowhere where these are missing.
+  rewrite("export { initSync, __wbg_init as default };", "export { __wbg_init as default };");
+  rewrite(/if \(Object\.getPrototypeOf\(module_or_path\) === Object\.prototype\) (\{[^}]*\}[^}]*\}) else \{[^}]*\}/, "$1");
+  rewrite(/^if \(!\('encodeInto' in cachedTextEncoder\)\) \{[^]*?^\}\n/m, "");
+  rewrite(/ +if \(realloc === undefined\) \{[^]*?return ptr;\n +\}\n/, "");
+  const enums = [];
+  rewrite(/^export const (\w+) = Object\.freeze\(\{\n([^]*?)^\}\);\n/gm, (_, name, values) => {
+    const members = [...values.matchAll(/^ {4}(\w+): (\d+), "/gm)].map(([, member, value]) => `${member} = ${value}`);
+    enums.push(`export enum ${name} { ${members.join(", ")} }\n`);
+    return "";
+  });
+  writeFileSync(join(folder, "enums.ts"), enums.join(""));
+  const helpers = HELPERS.replaceAll("STACK", stack).replace("MALLOC", malloc).replace("REALLOC", realloc);
+  return `export * from "./enums.ts";\n${glue}${helpers}`;
 }
 
 /** a, b, … z, A, … Z, aa, ba, … */
