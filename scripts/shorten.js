@@ -24,9 +24,9 @@ function ask(call, failure) {
     try {
         const retptr = STACK(-16);
         call(retptr);
-        const result = (place) => getDataViewMemory0().getInt32(retptr + 4 * place, true);
-        if (result(failure)) throw takeObject(result(failure - 1));
-        return result(0);
+        const memory = getDataViewMemory0();
+        if (memory.getInt32(retptr + 4 * failure, true)) throw takeObject(memory.getInt32(retptr + 4 * failure - 4, true));
+        return memory.getInt32(retptr, true);
     } finally {
         STACK(16);
         while (stack_pointer < borrowed) heap[stack_pointer++] = undefined;
