@@ -32,7 +32,7 @@ PASSES=(--flatten --rereloop --flexible-inline-max-function-size=4 --one-caller-
 
 hash_of() { find "$@" -type f 2>/dev/null | LC_ALL=C sort | xargs -r -d '\n' sha256sum | sha256sum; }
 inputs() {
-  hash_of src Cargo.toml Cargo.lock rust-toolchain.toml .cargo package-lock.json scripts/build.sh scripts/shorten.js scripts/snip.js scripts/setup.sh
+  hash_of src Cargo.toml Cargo.lock rust-toolchain.toml .cargo package-lock.json scripts/build.sh scripts/shorten.js scripts/snip.js scripts/wasm-binary.js scripts/setup.sh
   printf '%s\n' "RUSTFLAGS=${RUSTFLAGS:-}"
 }
 state() { printf '%s\n%s\n' "$1" "$(hash_of "$OUT")"; }
