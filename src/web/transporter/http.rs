@@ -1,6 +1,6 @@
 //! The HTTP room: one request, one answer, as facts.
 //!
-//! It owns how a request is built (by gloo-net). It never retries, keeps no queue and does not judge an answer:
+//! It owns what a request says; its headers are gloo-net's. It never retries, keeps no queue and does not judge an answer:
 //! `engine::outcome` does. Between what it prepares and what it sends stand middleware and subclasses of page script.
 //!
 //! Reading options, sending and reading bodies are JavaScript (`http/*.js`): all of it is text, promises and streams that
