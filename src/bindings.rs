@@ -15,7 +15,11 @@ use crate::{
         error::Fault,
         id::{CommandId, StoreId},
     },
-    web::{driver::driver, record::fault_object, transporter::custom::Asked},
+    web::{
+        driver::{Driver, driver, poisoned},
+        record::fault_object,
+        transporter::custom::Asked,
+    },
 };
 
 type Thrown<T> = Result<T, JsValue>;
@@ -23,6 +27,19 @@ type Thrown<T> = Result<T, JsValue>;
 #[allow(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
 fn thrown(fault: Fault) -> JsValue {
     fault_object(&fault)
+}
+
+/// The page's driver. One copy of the refusal for all that ask.
+#[inline(never)]
+fn page() -> Thrown<&'static Driver> {
+    driver().map_err(thrown)
+}
+
+/// What is said when the engine has failed.
+#[cold]
+#[inline(never)]
+fn broken() -> JsValue {
+    thrown(poisoned())
 }
 
 /// Makes the page's engine. `page` has the callbacks `changed`, `settled` and `turned`.
@@ -34,20 +51,20 @@ pub fn start(page: &JsValue) {
 /// A link answered: `facts` are read by `web::transporter::custom`.
 #[wasm_bindgen]
 pub fn answered(asked: Asked, command: u32, store: u16, facts: &Array) -> Thrown<()> {
-    driver().map_err(thrown)?.answered(asked, CommandId(command), StoreId(store), facts);
+    page()?.answered(asked, CommandId(command), StoreId(store), facts);
     Ok(())
 }
 
 /// The app has decided about a conflict; `error` says why it could not.
 #[wasm_bindgen]
 pub fn resolved(command: u32, store: u16, word: &JsValue, error: &JsValue) -> Thrown<()> {
-    driver().map_err(thrown)?.resolved(CommandId(command), StoreId(store), word, error).map_err(thrown)
+    page()?.resolved(CommandId(command), StoreId(store), word, error).map_err(thrown)
 }
 
 /// A client storage of page script gave its records; `error` is undefined if it did.
 #[wasm_bindgen]
 pub fn loaded(store: u16, records: &JsValue, error: &JsValue) -> Thrown<()> {
-    driver().map_err(thrown)?.records_came(StoreId(store), records, error);
+    page()?.records_came(StoreId(store), records, error);
     Ok(())
 }
 
@@ -60,5 +77,5 @@ pub fn persisted(command: u32, error: &JsValue) {
 /// Whether the engine still works. A trap in the middle of a step leaves it borrowed for ever.
 #[wasm_bindgen(js_name = isSound)]
 pub fn is_sound() -> bool {
-    driver().is_ok_and(|driver| driver.read(|_| ()).is_ok())
+    driver().is_ok_and(|driver| driver.read(|_| ()).is_some())
 }

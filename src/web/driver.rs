@@ -19,7 +19,7 @@ use super::{
         indexed_db::{IndexedDb, StoreWrites, Stored},
     },
     clock::{Clock, now, seed},
-    record::{fault_object, pack_all, records_of, stored_of, unpack},
+    record::{fault_or_none, pack_all, records_of, stored_of, unpack},
     row::{JsRow, KEY_PLACE, Shape, key_value, tell_changed, tell_made},
     transporter::{
         custom::{Asked, Link, answer, completeness, is_answered, onward},
@@ -98,7 +98,7 @@ thread_local! {
 }
 
 /// The engine has failed: nothing goes in or out any more.
-fn poisoned() -> Fault {
+pub fn poisoned() -> Fault {
     Fault::new(Code::Poisoned, "reload the page")
 }
 
@@ -178,7 +178,7 @@ fn loaded(
 fn note(database: &IndexedDb, stores: &[(StoreId, String)]) {
     with(|driver| {
         for (store, name) in stores {
-            if let Ok(kept) = driver.read(|engine| engine.kept(*store)) {
+            if let Some(kept) = driver.read(|engine| engine.kept(*store)) {
                 database.note(name, kept.records, kept.unsynced);
             }
         }
@@ -216,12 +216,9 @@ impl Driver {
         Ok(made)
     }
 
-    /// Reads from the engine.
-    ///
-    /// # Errors
-    /// `E_POISONED`.
-    pub fn read<T>(&self, view: impl FnOnce(&Engine<JsRow>) -> T) -> Result<T, Fault> {
-        self.engine.try_borrow().map(|engine| view(&engine)).map_err(|_| poisoned())
+    /// Reads from the engine; nothing if it has failed.
+    pub fn read<T>(&self, view: impl FnOnce(&Engine<JsRow>) -> T) -> Option<T> {
+        self.engine.try_borrow().ok().map(|engine| view(&engine))
     }
 
     /// Opens a store.
@@ -358,7 +355,7 @@ impl Driver {
                     drop(self.page.touched.call2(none, &store.0.into(), &item.0.into()));
                 }
                 Told::Settled(token, result) => {
-                    let fault = result.err().map_or(JsValue::UNDEFINED, |fault| fault_object(&fault));
+                    let fault = fault_or_none(result.err().as_ref());
                     drop(self.page.settled.call2(none, &token.0.into(), &fault));
                 }
             }
@@ -487,7 +484,7 @@ impl Driver {
         };
         let there = key.map_or(JsValue::UNDEFINED, |key| shell.shape.key_value(key));
         let here = self.read(|engine| engine.storage_key(request.item).map(key_value));
-        let here = here.ok().flatten().unwrap_or_default();
+        let here = here.flatten().unwrap_or_default();
         let (action, name) = (request.action.name(), request.idempotency_key.text());
         let version = request.validator.as_deref();
         link.push(id.0, store.0, action, &payload, &there, request.item.0, &here, &name, version);

@@ -1011,6 +1011,16 @@ function migrateSync(shape, sync, old, row, up) {
 
 const defined = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 
+// What the page is told, as objects.
+
+export const faultObject = (code, message, status, body) => defined({ code, message, status, body });
+
+export const statusObject = (connection, durable, storageError, pending, parked, estimate, lastError) =>
+  defined({ connection, durable, storageError, pending, parked, sender: true, estimate, lastError });
+
+export const pendingObject = (item, action, attempts, idempotencyKey, state, reason) =>
+  defined({ item, action, attempts, idempotencyKey, state, reason });
+
 /** The words of the named fields. */
 export function fieldWords(shape, names) {
   const words = new Uint32Array(4);

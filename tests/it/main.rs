@@ -6,6 +6,7 @@
 
 mod conflicts;
 mod fuzz;
+mod ids;
 mod lifecycle;
 mod outcomes;
 mod page;
