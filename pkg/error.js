@@ -30,4 +30,13 @@ export function toError(fault) {
   return new ConcordiaError(fault.code, fault.message, { status: fault.status, body: readBody(fault.body) });
 }
 
+/** What was thrown, in words, whatever it is. */
+export function wordsOf(thrown) {
+  try {
+    return String(thrown?.message ?? thrown);
+  } catch {
+    return "something that has no words was thrown";
+  }
+}
+
 export const POISONED = "the engine has failed and has stopped, so that nothing is damaged; reload the page";

@@ -2,7 +2,7 @@
 // and told as facts. Decides nothing about order, retry or merge: that is the engine's.
 
 import { Asked, answered, loaded, persisted, resolved } from "./wasm/concordia.js";
-import { ConcordiaError } from "./error.js";
+import { ConcordiaError, wordsOf } from "./error.js";
 import { middlewareOf, through } from "./middleware.js";
 import { HttpOfflineChecker } from "./offline-checker.js";
 import { calling } from "./page.js";
@@ -186,7 +186,7 @@ function factsOfError(thrown) {
   // Judged by what went wrong in it, told by its name.
   const error = thrown?.isMiddleware ? thrown.cause : thrown;
   if (error?.[FACTS]) return error[FACTS];
-  const message = safely(() => String(thrown?.message ?? thrown)) ?? "the transporter failed";
+  const message = wordsOf(thrown);
   if (error?.kind === "unreachable" || (error?.kind === undefined && isNetworkError(error)))
     return [UNREACHABLE, message];
   // What the package itself refuses stays refused.
@@ -378,8 +378,7 @@ export class Link {
         isRow(word) || ["local", "remote"].includes(word)
           ? calling(() => resolved(command, store, word, undefined))
           : calling(() => resolved(command, store, undefined, "`onConflict` gave neither values nor local nor remote")),
-      (error) =>
-        calling(() => resolved(command, store, undefined, `\`onConflict\` failed: ${error?.message ?? error}`)),
+      (error) => calling(() => resolved(command, store, undefined, `\`onConflict\` failed: ${wordsOf(error)}`)),
     );
   }
 

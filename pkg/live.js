@@ -1,6 +1,8 @@
 // Changes made elsewhere, told by the server as they happen: Server-Sent Events or a WebSocket. Owns the connection and its
 // pauses; what was missed while there was none is read by the engine, which also probes a server that cannot be reached.
 
+import { wordsOf } from "./error.js";
+
 /** Pauses before the next try: anything from half of it to all of it, doubled with each try. */
 const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [500, 60_000];
 
@@ -144,7 +146,7 @@ export class Live {
       const change = read(text, this.#options.parse);
       if (change !== undefined) this.#store.heard(change);
     } catch (error) {
-      this.#store.complained(`a live message makes no sense: ${error?.message ?? error}`);
+      this.#store.complained(`a live message makes no sense: ${wordsOf(error)}`);
     }
   }
 }

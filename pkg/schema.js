@@ -43,7 +43,24 @@ function follow(name, ref, owner) {
   };
 }
 
-function describe(name, definition, owner) {
+/** As deep as a value may be. What refers to itself has no end. */
+const MAX_DEPTH = 64;
+
+/** Half a character becomes another one on its way into the engine, and `__proto__` on the way to a value is no name of data. */
+const UNUSABLE = /\p{Surrogate}|(^|\.)__proto__(\.|$)/u;
+
+function demandName(property, name) {
+  if (typeof name === "string" && !UNUSABLE.test(name)) return name;
+  throw new ConcordiaError("E_SCHEMA", `property "${property}" has a name, \`key\` or \`_key\` that cannot be one`);
+}
+
+function describe(name, definition, owner, depth) {
+  demandName(name, name);
+  if (depth > MAX_DEPTH)
+    throw new ConcordiaError(
+      "E_SCHEMA",
+      `property "${name}" refers to itself or is nested deeper than ${MAX_DEPTH} levels`,
+    );
   if (!isObject(definition)) return { name, kind: KINDS.get(definition) ?? "unknown" };
   const nested = isObject(definition.properties);
   const described = {
@@ -56,16 +73,16 @@ function describe(name, definition, owner) {
     described.refers = follow(name, definition.ref, owner);
     described.keysOf = (value) => keysOf(described.refers(), value);
   }
-  if (definition.key !== undefined) described.key = String(definition.key);
-  if (definition._key !== undefined) described.storageKey = String(definition._key);
+  if (definition.key !== undefined) described.key = demandName(name, definition.key);
+  if (definition._key !== undefined) described.storageKey = demandName(name, definition._key);
   if (definition.default !== undefined) described.default = definition.default;
-  if (nested) described.properties = describeAll(definition.properties, owner);
-  if (definition.items !== undefined) described.items = describe("items", definition.items, owner);
+  if (nested) described.properties = describeAll(definition.properties, owner, depth + 1);
+  if (definition.items !== undefined) described.items = describe("items", definition.items, owner, depth + 1);
   return described;
 }
 
-const describeAll = (properties, owner) =>
-  Object.entries(properties).map(([name, property]) => describe(name, property, owner));
+const describeAll = (properties, owner, depth = 0) =>
+  Object.entries(properties).map(([name, property]) => describe(name, property, owner, depth));
 
 const MAX_VERSION = 2 ** 31 - 1;
 

@@ -61,8 +61,13 @@ export class Store {
       const [at, sides] = [this.#all.get(item), [base, local, remote].map((row) => this.#Item.values(row))];
       return onConflict({ item: at, base: sides[0], local: sides[1], remote: sides[2], status });
     };
-    const wish = (what) => () => this.#want(Wish[what]);
-    const told = { reachable: wish("Reachable"), lost: wish("Lost"), authorized: wish("Authorized"), decide };
+    const wish = (what) => () => this.#want(what);
+    const told = {
+      reachable: wish(Wish.Reachable),
+      lost: wish(Wish.Lost),
+      authorized: wish(Wish.Authorized),
+      decide,
+    };
     this.#link = openTransporter(transporter, this.#name, told, JSON.stringify(fields.map(outline)));
     const storage = openClientStorage(clientStorage, { store: this.#name, key, storageKey });
     const policy = typeof onConflict === "function" ? "ask" : onConflict;

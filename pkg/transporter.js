@@ -122,7 +122,8 @@ function answerOf(facts, req) {
   const body = readBody(text);
   facts[13] = problemOf(body);
   const how = ending === 3 ? { status } : { cause: status && new Error(status) };
-  const error = new TransporterError(name, { ...how, body, retryAfterMs: wait && Number(wait) * 1000 });
+  const retryAfterMs = /^\d+$/.test(wait) ? Number(wait) * 1000 : undefined;
+  const error = new TransporterError(name, { ...how, body, retryAfterMs });
   // Whoever logs an error logs what can be enumerated: no header and no cookie is to be among that.
   throw Object.defineProperties(error, { res: { value: res }, [FACTS]: { value: facts } });
 }
@@ -185,6 +186,9 @@ export class HttpTransporter extends Transporter {
 
   #prepare(action, id, body, key, version) {
     const text = id === undefined || id === null ? undefined : String(id);
+    // On its way into the engine half a pair becomes another character, and that would be another item's address.
+    if (text !== undefined && /\p{Surrogate}/u.test(text))
+      throw new ConcordiaError("E_UNSAFE_ID", "the item's key is no Unicode text, so it cannot be put into a path");
     return calling(() => httpPrepare(this.#number, action, text, body, key, version));
   }
 

@@ -16,7 +16,12 @@ use crate::{
         id::{CommandId, StoreId},
         sender::Mark,
     },
-    web::{driver::driver, record::fault_object, tabs::News, transporter::custom::Asked},
+    web::{
+        driver::{Driver, driver, poisoned},
+        record::fault_object,
+        tabs::News,
+        transporter::custom::Asked,
+    },
 };
 
 type Thrown<T> = Result<T, JsValue>;
@@ -24,6 +29,19 @@ type Thrown<T> = Result<T, JsValue>;
 #[allow(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
 fn thrown(fault: Fault) -> JsValue {
     fault_object(&fault)
+}
+
+/// The page's driver. One copy of the refusal for all that ask.
+#[inline(never)]
+fn page() -> Thrown<&'static Driver> {
+    driver().map_err(thrown)
+}
+
+/// What is said when the engine has failed.
+#[cold]
+#[inline(never)]
+fn broken() -> JsValue {
+    thrown(poisoned())
 }
 
 /// Makes the page's engine. `page` has the callbacks that `web::driver` names.
@@ -35,20 +53,20 @@ pub fn start(page: &JsValue) {
 /// A link answered: `facts` are read by `web::transporter::custom`.
 #[wasm_bindgen]
 pub fn answered(asked: Asked, command: u32, store: u16, facts: &Array) -> Thrown<()> {
-    driver().map_err(thrown)?.answered(asked, CommandId(command), StoreId(store), facts);
+    page()?.answered(asked, CommandId(command), StoreId(store), facts);
     Ok(())
 }
 
 /// The app has decided about a conflict; `error` says why it could not.
 #[wasm_bindgen]
 pub fn resolved(command: u32, store: u16, word: &JsValue, error: &JsValue) -> Thrown<()> {
-    driver().map_err(thrown)?.resolved(CommandId(command), StoreId(store), word, error).map_err(thrown)
+    page()?.resolved(CommandId(command), StoreId(store), word, error).map_err(thrown)
 }
 
 /// A client storage of page script gave its records; `error` is undefined if it did.
 #[wasm_bindgen]
 pub fn loaded(store: u16, records: &JsValue, error: &JsValue) -> Thrown<()> {
-    driver().map_err(thrown)?.records_came(StoreId(store), records, error);
+    page()?.records_came(StoreId(store), records, error);
     Ok(())
 }
 
@@ -75,5 +93,5 @@ pub fn told(store: u16, word: u32, tab: f64, count: f64, news: Option<News>) {
 /// Whether the engine still works. A trap in the middle of a step leaves it borrowed for ever.
 #[wasm_bindgen(js_name = isSound)]
 pub fn is_sound() -> bool {
-    driver().is_ok_and(|driver| driver.read(|_| ()).is_ok())
+    driver().is_ok_and(|driver| driver.read(|_| ()).is_some())
 }

@@ -6,7 +6,7 @@ use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use super::{Thrown, thrown};
+use super::{Thrown, page, thrown};
 use crate::{
     engine::{
         error::{Code, Fault},
@@ -18,7 +18,6 @@ use crate::{
             custom::Keeper,
             indexed_db::{IndexedDb, StoreWrites},
         },
-        driver::driver,
         row::{KEY_PLACE, Shape},
         transporter::http::{HttpTransporter, WireAction},
     },
@@ -81,13 +80,13 @@ fn property(described: &JsValue) -> Property {
 /// Checks the options of an HTTP transporter and keeps it; its number.
 #[wasm_bindgen(js_name = httpTransporter)]
 pub fn http_transporter(options: &JsValue) -> Thrown<u32> {
-    let driver = driver().map_err(thrown)?;
+    let driver = page()?;
     let http = HttpTransporter::new(options).map_err(thrown)?;
     Ok(driver.add_transporter(http))
 }
 
 fn http(number: u32) -> Thrown<HttpTransporter> {
-    let found = driver().map_err(thrown)?.transporter(number);
+    let found = page()?.transporter(number);
     found.ok_or_else(|| thrown(Fault::new(Code::Options, "this is no HttpTransporter")))
 }
 
@@ -121,7 +120,7 @@ pub fn http_exchange(number: u32, request: &JsValue, action: WireAction) -> Thro
 /// The number of a client storage written in page script.
 #[wasm_bindgen(js_name = keeper)]
 pub fn keeper(keeper: Keeper) -> Thrown<u32> {
-    Ok(u32::from(driver().map_err(thrown)?.keeper(keeper).0))
+    Ok(u32::from(page()?.keeper(keeper).0))
 }
 
 /// The rows of a store as they lie in a database.
@@ -146,7 +145,7 @@ pub fn database_write(number: u16, store: String, puts: Array, erased: Vec<JsVal
 }
 
 fn opened(number: u16) -> Thrown<Rc<IndexedDb>> {
-    let found = driver().map_err(thrown)?.database(StorageId(number));
+    let found = page()?.database(StorageId(number));
     found.ok_or_else(|| thrown(Fault::new(Code::Options, "this is no database")))
 }
 
@@ -157,5 +156,5 @@ pub fn database(name: &str, strict: bool, keeps: bool) -> Thrown<u32> {
     if name.is_empty() {
         return Err(thrown(Fault::new(Code::Options, "`database` must be a name; leave it out for \"concordia\"")));
     }
-    Ok(u32::from(driver().map_err(thrown)?.storage(name, strict, keeps).0))
+    Ok(u32::from(page()?.storage(name, strict, keeps).0))
 }

@@ -1,12 +1,12 @@
 //! What a page does with a store.
 
-use js_sys::{Array, Object, Reflect};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
-use super::{Thrown, options::SchemaHandle, thrown};
+use super::{Thrown, broken, options::SchemaHandle, page, thrown};
 use crate::{
     engine::{
-        Connection, EditState, PendingEdit,
+        Connection, EditState, Engine, PendingEdit,
         error::{Code, Fault},
         id::{ItemId, StorageId, StoreId, Token},
         input::{Input, Policy, Source, StoreOptions},
@@ -14,12 +14,30 @@ use crate::{
     },
     web::{
         client_storage::indexed_db::room_left,
-        driver::{Driver, StoreShell, driver},
-        record::fault_object,
+        driver::{Driver, StoreShell},
+        record::fault_or_none,
         row::{JsRow, Shape, key_value},
         transporter::custom::Link,
     },
 };
+
+#[wasm_bindgen(module = "/src/web/row.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = statusObject)]
+    #[allow(clippy::too_many_arguments)]
+    fn status_object(
+        connection: &str,
+        durable: bool,
+        storage_error: &JsValue,
+        pending: f64,
+        parked: f64,
+        sender: bool,
+        estimate: &JsValue,
+        last_error: &JsValue,
+    ) -> JsValue;
+    #[wasm_bindgen(js_name = pendingObject)]
+    fn pending_object(item: u32, action: &str, attempts: u32, key: &str, state: &str, reason: &JsValue) -> JsValue;
+}
 
 /// One open store.
 #[wasm_bindgen(js_name = StoreHandle)]
@@ -97,7 +115,7 @@ impl StoreHandle {
         policy: &str,
         asks_uncertain: bool,
     ) -> Thrown<Self> {
-        let driver = driver().map_err(thrown)?;
+        let driver = page()?;
         let storage = storage.and_then(|number| u16::try_from(number).ok()).map(StorageId);
         let shape = schema.shape;
         let options = StoreOptions {
@@ -211,6 +229,10 @@ impl StoreHandle {
         self.driver.release_storages();
     }
 
+    fn read<T>(&self, view: impl FnOnce(&Engine<JsRow>) -> T) -> Thrown<T> {
+        self.driver.read(view).ok_or_else(broken)
+    }
+
     fn act(&self, input: Input<JsRow>) -> Thrown<()> {
         self.driver.handle(input).map(drop).map_err(thrown)
     }
@@ -218,107 +240,85 @@ impl StoreHandle {
     /// What is true of an item.
     pub fn is(&self, fact: Fact, item: u32) -> Thrown<bool> {
         let item = ItemId(item);
-        self.driver
-            .read(|engine| match fact {
-                Fact::Stored => engine.is_stored(item),
-                Fact::Synced => engine.is_synced(item),
-                Fact::Ready => engine.is_ready(item),
-            })
-            .map_err(thrown)
+        self.read(|engine| match fact {
+            Fact::Stored => engine.is_stored(item),
+            Fact::Synced => engine.is_synced(item),
+            Fact::Ready => engine.is_ready(item),
+        })
     }
 
     /// Why the item is parked, as `{code, message, status?, body?}`.
     pub fn parked(&self, item: u32) -> Thrown<JsValue> {
-        let fault = self.driver.read(|engine| engine.parked(ItemId(item)).cloned()).map_err(thrown)?;
-        Ok(fault.map_or(JsValue::UNDEFINED, |fault| fault_object(&fault)))
+        let fault = self.read(|engine| engine.parked(ItemId(item)).cloned())?;
+        Ok(fault_or_none(fault.as_ref()))
     }
 
     /// The row of an item, as it was given with `changed` for those that are not removed.
     pub fn row(&self, item: u32) -> Thrown<JsValue> {
-        let row = self.driver.read(|engine| engine.row(ItemId(item)).map(JsRow::js)).map_err(thrown)?;
+        let row = self.read(|engine| engine.row(ItemId(item)).map(JsRow::js))?;
         Ok(row.unwrap_or_default())
     }
 
     /// The key of an item in client storage.
     #[wasm_bindgen(js_name = storageKey)]
     pub fn storage_key(&self, item: u32) -> Thrown<JsValue> {
-        let key = self.driver.read(|engine| engine.storage_key(ItemId(item)).cloned()).map_err(thrown)?;
+        let key = self.read(|engine| engine.storage_key(ItemId(item)).cloned())?;
         Ok(key.map_or(JsValue::UNDEFINED, |key| key_value(&key)))
     }
 
     /// The number of the item with this key; nothing if there is none.
     pub fn find(&self, key: &JsValue, in_client_storage: bool) -> Thrown<Option<u32>> {
         let key = self.shape.key(key).map_err(thrown)?;
-        let found = self.driver.read(|engine| {
-            if in_client_storage {
+        self.read(|engine| {
+            let found = if in_client_storage {
                 engine.find_by_storage_key(self.id, &key)
             } else {
                 engine.find_by_remote_key(self.id, &key)
-            }
-        });
-        Ok(found.map_err(thrown)?.map(|id| id.0))
+            };
+            found.map(|id| id.0)
+        })
     }
 
     /// Whether the store is loaded.
     #[wasm_bindgen(getter)]
     pub fn loaded(&self) -> Thrown<bool> {
-        self.driver.read(|engine| engine.is_loaded(self.id)).map_err(thrown)
+        self.read(|engine| engine.is_loaded(self.id))
     }
 
     /// How the store is: `StoreStatus`, with faults as `{code, message, status?, body?}`.
     #[wasm_bindgen(getter)]
-    pub fn status(&self) -> Thrown<Object> {
-        let read = self.driver.read(|engine| (engine.status(self.id), engine.is_sender(self.id)));
-        let (status, sender) = read.map_err(thrown)?;
-        let object = Object::new();
-        let set = |name: &str, value: &JsValue| drop(Reflect::set(&object, &name.into(), value));
-        set("connection", &connection(status.connection).into());
-        set("durable", &status.durable.into());
-        if let Some(fault) = &status.storage_error {
-            set("storageError", &fault_object(fault));
-        }
-        set("pending", &JsValue::from_f64(status.pending as f64));
-        set("parked", &JsValue::from_f64(status.parked as f64));
-        set("sender", &sender.into());
-        if self
-            .driver
-            .shell(self.id)
-            .and_then(|shell| shell.storage)
-            .is_some_and(|id| self.driver.database(id).is_some())
-        {
-            set("estimate", &room_left());
-        }
-        if let Some(fault) = &status.last_error {
-            set("lastError", &fault_object(fault));
-        }
-        Ok(object)
+    pub fn status(&self) -> Thrown<JsValue> {
+        let (status, sender) = self.read(|engine| (engine.status(self.id), engine.is_sender(self.id)))?;
+        let storage = self.driver.shell(self.id).and_then(|shell| shell.storage);
+        let is_database = storage.is_some_and(|id| self.driver.database(id).is_some());
+        Ok(status_object(
+            connection(status.connection),
+            status.durable,
+            &fault_or_none(status.storage_error.as_ref()),
+            status.pending as f64,
+            status.parked as f64,
+            sender,
+            &if is_database { room_left() } else { JsValue::UNDEFINED },
+            &fault_or_none(status.last_error.as_ref()),
+        ))
     }
 
     /// The edits that the server has not taken: `{item, action, attempts, idempotencyKey, state, reason?}`.
     pub fn pending(&self) -> Thrown<Array> {
-        let edits = self.driver.read(|engine| engine.pending(self.id)).map_err(thrown)?;
+        let edits = self.read(|engine| engine.pending(self.id))?;
         Ok(edits.iter().map(pending_edit).collect())
     }
 }
 
 fn pending_edit(edit: &PendingEdit) -> JsValue {
-    let object = Object::new();
-    let set = |name: &str, value: &JsValue| drop(Reflect::set(&object, &name.into(), value));
-    set("item", &edit.item.0.into());
-    set("action", &edit.action.name().into());
-    set("attempts", &edit.attempts.into());
-    set("idempotencyKey", &edit.idempotency_key.text().into());
     let state = match edit.state {
         EditState::Queued => "queued",
         EditState::Sending => "sending",
         EditState::Waiting => "waiting",
         EditState::Parked => "parked",
     };
-    set("state", &state.into());
-    if let Some(fault) = &edit.reason {
-        set("reason", &fault_object(fault));
-    }
-    object.into()
+    let (item, action, key) = (edit.item.0, edit.action.name(), edit.idempotency_key.text());
+    pending_object(item, action, edit.attempts, &key, state, &fault_or_none(edit.reason.as_ref()))
 }
 
 const fn connection(connection: Connection) -> &'static str {

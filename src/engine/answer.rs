@@ -259,9 +259,10 @@ impl<R: Row> Engine<R> {
 
     /// The key under which the server has a new item, if it can be found.
     fn key_of_create(&self, id: ItemId, told: Option<&RemoteRow<R>>, location: Option<&str>) -> Option<Key> {
-        let own = self.items.get(id)?.remote_key.clone();
+        let item = self.items.get(id)?;
+        let (own, numeric) = (item.remote_key.clone(), self.stores[item.store].numeric_storage_key);
         let said = told.and_then(|told| told.key.clone()).filter(Key::is_safe);
-        said.or(own).or_else(|| location.and_then(key_from_location))
+        said.or(own).or_else(|| key_from_location(location?, numeric))
     }
 }
 
@@ -309,10 +310,15 @@ pub(super) const fn is_lost(outcome: Outcome) -> bool {
     }
 }
 
-/// The last segment of a `Location`, decoded (RFC 9110 §10.2.2).
-fn key_from_location(location: &str) -> Option<Key> {
-    let path = location.split(['?', '#']).next()?.trim_end_matches('/');
-    let (_, segment) = path.rsplit_once('/')?;
+/// The last segment of the path of a `Location`, decoded (RFC 9110 §10.2.2). `numeric`: it has to be a number.
+fn key_from_location(location: &str, numeric: bool) -> Option<Key> {
+    let path = location.split(['?', '#']).next()?;
+    let path = match path.split_once("//") {
+        // A host is no key.
+        Some((before, rest)) if before.is_empty() || before.ends_with(':') => rest.split_at(rest.find('/')?).1,
+        _ => path,
+    };
+    let (_, segment) = path.trim_end_matches('/').rsplit_once('/')?;
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {
@@ -325,6 +331,9 @@ fn key_from_location(location: &str) -> Option<Key> {
             None => byte,
         });
     }
-    let key = Key::new(&String::from_utf8(bytes).ok()?, false);
-    key.is_safe().then_some(key)
+    let text = String::from_utf8(bytes).ok()?;
+    let key = Key::new(&text, numeric);
+    // As text NUL separates keys; as a number it has to be one that JavaScript writes like that.
+    let is_written_so = || text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() < 16 && !text.starts_with('0');
+    (key.is_safe() && !text.contains('\0') && (!numeric || text == "0" || is_written_so())).then_some(key)
 }

@@ -41,7 +41,7 @@ impl Random {
 /// The span that a `Retry-After` of so many seconds asks for (RFC 9110 §10.2.3), at most one hour; nothing if it is no
 /// number. The shell turns a date into seconds, because only the platform knows the many forms of dates.
 pub fn retry_after(value: &str) -> Option<Millis> {
-    let value = value.trim();
+    let value = value.trim_ascii();
     if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

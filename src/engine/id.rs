@@ -32,8 +32,8 @@ ids! {
 /// What tells one state of a row from another, opaque as the server gave it (RFC 9110 §8.8: an entity tag, or a date).
 pub type Validator = Rc<str>;
 
-/// Where a UUID has its dashes (RFC 9562 §4).
-const DASHES: [usize; 4] = [8, 12, 16, 20];
+/// Before which bytes a UUID has its dashes (RFC 9562 §4).
+const DASHES: [usize; 4] = [4, 6, 8, 10];
 
 impl IdempotencyKey {
     /// A key made of random bits: a UUID of version 4 (RFC 9562 §5.4).
@@ -48,12 +48,11 @@ impl IdempotencyKey {
     #[must_use]
     pub fn text(self) -> String {
         let mut text = String::with_capacity(36);
-        for place in 0..32 {
+        for (place, byte) in self.0.to_be_bytes().into_iter().enumerate() {
             if DASHES.contains(&place) {
                 text.push('-');
             }
-            let digit = (self.0 >> (124 - 4 * place)) & 0xf;
-            text.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 16)));
+            push_digits(&mut text, byte.into(), 16, 2);
         }
         text
     }
@@ -69,6 +68,36 @@ impl IdempotencyKey {
         }
         (count == 32 && text.len() == 36).then_some(Self(key))
     }
+}
+
+/// Writes the last `width` digits of a number, so that text of the same width sorts as numbers do.
+pub(super) fn push_digits(text: &mut String, number: u64, base: u64, width: u32) {
+    if width > 0 {
+        push_digits(text, number / base, base, width - 1);
+        #[allow(clippy::cast_possible_truncation, reason = "a digit")]
+        let digit = (number % base) as u8;
+        text.push(char::from(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }));
+    }
+}
+
+/// A whole number as text. The standard library's way brings all of its formatting with it, which is 0.7 kB of the package.
+#[must_use]
+pub fn decimal(number: u64) -> String {
+    const NINE_DIGITS: u64 = 1_000_000_000;
+    let mut text = String::with_capacity(20);
+    if number >= NINE_DIGITS {
+        text = decimal(number / NINE_DIGITS);
+    }
+    // Numbers of 32 bits are divided several times faster.
+    #[allow(clippy::cast_possible_truncation, reason = "nine digits")]
+    let low = (number % NINE_DIGITS) as u32;
+    let mut unit = if text.is_empty() { 10_u32.pow(low.checked_ilog10().unwrap_or(0)) } else { 100_000_000 };
+    while unit > 0 {
+        #[allow(clippy::cast_possible_truncation, reason = "a digit")]
+        text.push(char::from(b'0' + (low / unit % 10) as u8));
+        unit /= 10;
+    }
+    text
 }
 
 /// The key of an item for one target. Compared as text, so `1` and `"1"` are one key; whether it was a number is kept,

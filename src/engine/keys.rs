@@ -1,6 +1,10 @@
 //! The keys that are made here for client storage: ascending in one page and from page to page, unique among pages.
 
-use super::{backoff::Random, id::Key, time::Millis};
+use super::{
+    backoff::Random,
+    id::{Key, decimal, push_digits},
+    time::Millis,
+};
 
 /// 1 January 2020: with 4096 numbers for each millisecond since, keys are exact in JavaScript until 2089.
 const NUMBERS_SINCE: Millis = Millis(1_577_836_800_000);
@@ -21,22 +25,14 @@ impl Keys {
             let fresh = now.since(NUMBERS_SINCE).0 * NUMBERS_PER_MILLISECOND;
             let fresh = fresh + random.safe_integer() % NUMBERS_PER_MILLISECOND;
             self.last_number = fresh.max(self.last_number + 1);
-            return Key::new(&self.last_number.to_string(), true);
+            return Key::new(&decimal(self.last_number), true);
         }
         let (since, page) = *self.page.get_or_insert_with(|| (now, random.safe_integer()));
         self.texts += 1;
         let mut text = String::with_capacity(26);
-        push_base36(&mut text, since.0, 9);
-        push_base36(&mut text, self.texts, 6);
-        push_base36(&mut text, page, 11);
+        push_digits(&mut text, since.0, 36, 9);
+        push_digits(&mut text, self.texts, 36, 6);
+        push_digits(&mut text, page, 36, 11);
         Key::new(&text, false)
-    }
-}
-
-/// The last `width` digits, so that text sorts as numbers do.
-fn push_base36(text: &mut String, number: u64, width: u32) {
-    for place in (0..width).rev() {
-        let digit = number / 36_u64.pow(place) % 36;
-        text.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 36)));
     }
 }

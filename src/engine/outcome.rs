@@ -5,6 +5,7 @@
 
 use super::{
     error::{Code, Fault},
+    id::decimal,
     lifecycle::Action,
 };
 
@@ -144,7 +145,8 @@ pub fn judge_write<B>(action: Action, answer: &Answer<B>) -> Outcome {
 /// Whether a 409 says that the first request with the same key has not come to its end: by a `Retry-After`, or by the kind of
 /// problem that it names (draft-ietf-httpapi-idempotency-key-header §2.7). What prose says counts for nothing.
 fn is_in_progress<B>(response: &Response<B>) -> bool {
-    let names_the_key = |problem: &String| problem.to_ascii_lowercase().contains("idempotency");
+    let names_the_key =
+        |problem: &String| problem.as_bytes().windows(11).any(|part| part.eq_ignore_ascii_case(b"idempotency"));
     response.status == 409 && (response.retry_after.is_some() || response.problem.as_ref().is_some_and(names_the_key))
 }
 
@@ -207,7 +209,7 @@ fn sentence<B>(code: Code, answer: &Answer<B>) -> String {
         Answer::TimedOut => "no complete answer within the timeout".into(),
         Answer::Cut => "the answer broke off".into(),
         Answer::Response(Response { said: Some(said), .. }) => said.message.clone(),
-        Answer::Response(response) => ["the server answered ", &response.status.to_string()].concat(),
+        Answer::Response(response) => ["the server answered ", &decimal(response.status.into())].concat(),
     };
     let then = match code {
         Code::Unreachable => "; edits are kept and sent when the server can be reached",

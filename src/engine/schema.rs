@@ -12,7 +12,7 @@ use super::{
 pub const KINDS: [&str; 8] = ["string", "number", "boolean", "date", "object", "array", "key", "numberKey"];
 
 /// Names that an item uses itself, or that JavaScript gives a meaning of its own.
-pub const RESERVED: [&str; 23] = [
+pub const RESERVED: [&str; 32] = [
     "__id",
     "removed",
     "stored",
@@ -36,6 +36,15 @@ pub const RESERVED: [&str; 23] = [
     "_sync",
     "_schemaVersion",
     "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
 ];
 
 /// One property as the app defined it.

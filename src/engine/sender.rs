@@ -233,6 +233,8 @@ impl<R: Row> Engine<R> {
         match &self.stores[store].tabs {
             None => Writes::Records(None),
             Some(tabs) if tabs.last_round => Writes::Nothing,
+            // What is in a record on its way must not be noted as well.
+            Some(tabs) if tabs.is_busy() && self.has_batch(store) => Writes::Nothing,
             // One batch with notes, or with what came of them, after the other: what is in one that fails is older than what follows.
             Some(_) if self.is_noting(store) => Writes::Nothing,
             Some(tabs) if tabs.keeps_records() && !tabs.is_busy() => Writes::Records(Some(tabs.mark)),

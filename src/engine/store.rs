@@ -5,7 +5,7 @@ use super::{
     conflict::Validators,
     connectivity::{Connection, Origin, Task},
     error::{Code, Fault, StorageFailure},
-    id::{ItemId, Key, StorageId, StoreId, Token},
+    id::{ItemId, Key, StorageId, StoreId, Token, decimal},
     index::Index,
     input::{Lost, Migrated, Others, Policy, Record, StoreOptions},
     item::{AttemptState, Item, Sync},
@@ -662,7 +662,7 @@ fn loss(Lost { records, unsynced }: Lost) -> Fault {
         let message = "the browser has thrown the local database away; how much was in it is not known, and what the server holds is fetched anew";
         return Fault::new(Code::DataLoss, message);
     }
-    let (count, edits) = (records.to_string(), unsynced.to_string());
+    let (count, edits) = (decimal(records.into()), decimal(unsynced.into()));
     let message = [
         "the local database is gone, or was emptied, since it was last used: ",
         &count,

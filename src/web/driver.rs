@@ -19,7 +19,7 @@ use super::{
         indexed_db::{IndexedDb, StoreWrites, Stored},
     },
     clock::{Clock, now, seed},
-    record::{UnpackedNotes, fault_object, pack_all, pack_notes, records_of, stored_of, unpack, unpack_notes},
+    record::{UnpackedNotes, fault_or_none, pack_all, pack_notes, records_of, stored_of, unpack, unpack_notes},
     row::{JsRow, KEY_PLACE, Shape, key_value, tell_changed, tell_made},
     tabs::{News, Tabs, news_of, word_of},
     transporter::{
@@ -106,7 +106,7 @@ thread_local! {
 }
 
 /// The engine has failed: nothing goes in or out any more.
-fn poisoned() -> Fault {
+pub fn poisoned() -> Fault {
     Fault::new(Code::Poisoned, "reload the page")
 }
 
@@ -205,7 +205,7 @@ fn set_strays_apart(store: StoreId, shell: &StoreShell, notes: &UnpackedNotes, d
 fn note(database: &IndexedDb, stores: &[(StoreId, String)]) {
     with(|driver| {
         for (store, name) in stores {
-            if let Ok(kept) = driver.read(|engine| engine.kept(*store)) {
+            if let Some(kept) = driver.read(|engine| engine.kept(*store)) {
                 database.note(name, kept.records, kept.unsynced);
             }
         }
@@ -258,12 +258,9 @@ impl Driver {
         Ok(made)
     }
 
-    /// Reads from the engine.
-    ///
-    /// # Errors
-    /// `E_POISONED`.
-    pub fn read<T>(&self, view: impl FnOnce(&Engine<JsRow>) -> T) -> Result<T, Fault> {
-        self.engine.try_borrow().map(|engine| view(&engine)).map_err(|_| poisoned())
+    /// Reads from the engine; nothing if it has failed.
+    pub fn read<T>(&self, view: impl FnOnce(&Engine<JsRow>) -> T) -> Option<T> {
+        self.engine.try_borrow().ok().map(|engine| view(&engine))
     }
 
     /// Opens a store.
@@ -419,7 +416,7 @@ impl Driver {
                     drop(self.page.touched.call2(none, &store.0.into(), &item.0.into()));
                 }
                 Told::Settled(token, result) => {
-                    let fault = result.err().map_or(JsValue::UNDEFINED, |fault| fault_object(&fault));
+                    let fault = fault_or_none(result.err().as_ref());
                     drop(self.page.settled.call2(none, &token.0.into(), &fault));
                 }
             }
@@ -604,7 +601,7 @@ impl Driver {
         };
         let there = key.map_or(JsValue::UNDEFINED, |key| shell.shape.key_value(key));
         let here = self.read(|engine| engine.storage_key(request.item).map(key_value));
-        let here = here.ok().flatten().unwrap_or_default();
+        let here = here.flatten().unwrap_or_default();
         let (action, name) = (request.action.name(), request.idempotency_key.text());
         let version = request.validator.as_deref();
         link.push(id.0, store.0, action, &payload, &there, request.item.0, &here, &name, version);

@@ -14,7 +14,7 @@ use super::row::{JsRow, Shape, key_value, many_keys, split, words};
 use crate::engine::{
     Attempt, AttemptState, Edit, Sync,
     error::{Code, Fault, StorageFailure},
-    id::{IdempotencyKey, Seq},
+    id::{IdempotencyKey, Seq, decimal},
     input::{Migrated, Record},
     lifecycle::{Action, Settled},
     row::FieldSet,
@@ -72,6 +72,8 @@ extern "C" {
     fn unpack_all(shape: &JsValue, records: &Array, are_notes: bool) -> Result<UnpackedRows, JsValue>;
     #[wasm_bindgen(js_name = fieldWords)]
     fn field_words(shape: &JsValue, names: &Array) -> Vec<u32>;
+    #[wasm_bindgen(js_name = faultObject)]
+    fn fault_object_js(code: &str, message: &str, status: Option<u16>, body: Option<&str>) -> JsValue;
     #[wasm_bindgen(catch, js_name = unpackRow)]
     fn unpack_row(shape: &JsValue, object: &JsValue) -> Result<u32, JsValue>;
 
@@ -189,17 +191,12 @@ fn refusal(state: &AttemptState) -> (&'static str, JsValue) {
 
 /// A fault as `{code, message, status?, body?}`.
 pub fn fault_object(fault: &Fault) -> JsValue {
-    let object = js_sys::Object::new();
-    let set = |name: &str, value: &JsValue| drop(Reflect::set(&object, &name.into(), value));
-    set("code", &fault.code.name().into());
-    set("message", &fault.message.as_str().into());
-    if let Some(status) = fault.status {
-        set("status", &status.into());
-    }
-    if let Some(body) = &fault.body {
-        set("body", &body.as_str().into());
-    }
-    object.into()
+    fault_object_js(fault.code.name(), &fault.message, fault.status, fault.body.as_deref())
+}
+
+/// The same; undefined for none.
+pub fn fault_or_none(fault: Option<&Fault>) -> JsValue {
+    fault.map_or(JsValue::UNDEFINED, fault_object)
 }
 
 /// What was stored, as far as it makes sense.
@@ -222,7 +219,7 @@ impl Unpacked {
             " left out, and are still where they were"
         };
         let message =
-            [&count.to_string(), " stored records make no sense and were", then, "; the first: ", &why].concat();
+            [&decimal(count.into()), " stored records make no sense and were", then, "; the first: ", &why].concat();
         (count > 0).then(|| Fault::new(Code::Quarantined, message))
     }
 }
@@ -366,8 +363,9 @@ fn text(object: &JsValue, name: &str) -> Option<String> {
     get(object, name)?.as_string()
 }
 
-/// The greatest number that JavaScript counts to.
-const MAX_COUNT: f64 = 9_007_199_254_740_991.0;
+/// The greatest count that is taken for one: what comes after it must be one as well, so that far above it JavaScript still counts
+/// one by one.
+const MAX_COUNT: f64 = 9_007_194_959_773_696.0;
 
 /// A count, as it was stored.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is not a count becomes none")]

@@ -21,7 +21,7 @@ const refuse = (code, message) => {
 export function makeShape(names, kinds, key, storageKey, numeric, version, migrations) {
   const placesOf = (list) => new Map(list.map((name, place) => [name, place]));
   for (const definition of kinds) nameReferences(definition);
-  demandNames(kinds, [key, storageKey]);
+  demandNames(kinds, [key, storageKey, "_sync", VERSION]);
   const referring = names.map((_, place) => place).filter((place) => kinds[place].refersWithin);
   const columns = columnsOf(names, kinds, referring);
   // The version stands behind the columns: rows that are stored together share the list, so it costs a row nothing.
@@ -113,13 +113,15 @@ const put = (object, name, value) => {
 
 const UNKEEPABLE = ["function", "symbol", "bigint"];
 
+const refuseDepth = (path) =>
+  refuse(
+    "E_NOT_CLONEABLE",
+    `"${path}" refers to itself or is nested deeper than ${MAX_DEPTH} levels; give it plain data`,
+  );
+
 /** A copy that shares nothing with the app's value, and can be stored and sent. */
 function copy(value, path, depth) {
-  if (depth > MAX_DEPTH)
-    refuse(
-      "E_NOT_CLONEABLE",
-      `"${path}" refers to itself or is nested deeper than ${MAX_DEPTH} levels; give it plain data`,
-    );
+  if (depth > MAX_DEPTH) refuseDepth(path);
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -151,6 +153,17 @@ function checkDate(value, path) {
   const time = value.getTime();
   if (Number.isNaN(time)) refuse("E_TYPE", `"${path}" is an invalid Date; set a valid one or null`);
   return new Date(time);
+}
+
+/** Whether a value from elsewhere is nested no deeper than what `copy` takes: what is, overflows the stack of whoever walks it. */
+const isShallow = (value, depth = 0) =>
+  depth <= MAX_DEPTH &&
+  (typeof value !== "object" || value === null || Object.values(value).every((inner) => isShallow(inner, depth + 1)));
+
+/** What is kept of a value of which the schema says nothing more. */
+function untyped(value, path, foreign) {
+  if (!foreign) return copy(value, path, 0);
+  return isShallow(value) ? value : refuseDepth(path);
 }
 
 const article = (kind) => (kind === "array" || kind === "object" ? `an ${kind}` : `a ${kind}`);
@@ -205,18 +218,21 @@ function fits(definition, value) {
   switch (definition.kind) {
     case "string":
     case "boolean":
-    case "number":
       return typeof value === definition.kind;
+    // JSON can write numbers that JavaScript takes for infinite.
+    case "number":
+      return Number.isFinite(value);
     case "array": {
       const { items } = definition;
       if (!Array.isArray(value)) return false;
-      if (items) for (const entry of value) if (!fits(items, entry)) return false;
+      if (!items) return isShallow(value);
+      for (const entry of value) if (!fits(items, entry)) return false;
       return true;
     }
     case "object": {
       if (typeof value !== "object" || Array.isArray(value) || definition.refersWithin) return false;
       const { properties } = definition;
-      if (!properties?.length) return true;
+      if (!properties?.length) return isShallow(value);
       // Found by its name once for all rows: a definition is asked for each value of an answer.
       definition.byName ??= new Map(properties.map((property) => [property.name, property]));
       for (const name in value) {
@@ -231,14 +247,14 @@ function fits(definition, value) {
 }
 
 function checkArray(definition, value, path, foreign) {
-  if (!definition.items) return foreign ? value : copy(value, path, 0);
+  if (!definition.items) return untyped(value, path, foreign);
   const list = [];
   for (let at = 0; at < value.length; at++) list.push(check(definition.items, value[at], path, foreign));
   return list;
 }
 
 function checkObject(definition, value, path, foreign) {
-  if (!definition.properties?.length) return foreign ? value : copy(value, path, 0);
+  if (!definition.properties?.length) return untyped(value, path, foreign);
   const plain = {};
   for (const property of definition.properties) {
     const inner = foreign ? given(property, value) : valueAt(value, property.name, false);
@@ -291,7 +307,10 @@ function columnsOf(names, kinds, referring) {
   return [...kinds.map((definition) => definition.stored ?? definition.name), ...direct.map(({ sent }) => sent)];
 }
 
-/** What an object has of its own under a name, or, for `path`, at the end of one. */
+/** What an object has of its own under a name. */
+const own = (object, name) => (Object.hasOwn(object, name) ? object[name] : undefined);
+
+/** The same, or, for `path`, what is at the end of one. */
 function valueAt(object, name, path) {
   const value = object[name];
   if (value !== undefined && Object.hasOwn(object, name)) return value;
@@ -358,9 +377,9 @@ function keysIn(definition, value, side) {
 /** What `keysIn` made two of, in one again. */
 function referencesIn(definition, stored, remote) {
   if (definition.refers) {
-    const known = (key) => key !== undefined && key !== null;
-    if (!known(stored) && !known(remote)) return stored;
-    return new Reference(definition, remote ?? undefined, stored ?? undefined);
+    const known = (key) => (keyText(key) === "" ? undefined : key);
+    if (known(stored) === undefined && known(remote) === undefined) return stored === null ? null : undefined;
+    return new Reference(definition, known(remote), known(stored));
   }
   if (!definition.refersWithin || typeof stored !== "object" || stored === null) return stored;
   if (Array.isArray(stored))
@@ -369,7 +388,7 @@ function referencesIn(definition, stored, remote) {
     );
   const object = {};
   for (const property of definition.properties) {
-    const inner = referencesIn(property, stored[property.stored ?? property.name], stored[property.sent]);
+    const inner = referencesIn(property, own(stored, property.stored ?? property.name), own(stored, property.sent));
     if (inner !== undefined) object[property.name] = inner;
   }
   return object;
@@ -455,11 +474,20 @@ export function bind(number, texts, a, b, c, d) {
 /** Whether it can be a key. */
 const isKeyText = (key) => Number.isFinite(key) || keyText(key) !== "";
 
-/** A key as text, "" for none. Text with NUL cannot be a key: it separates keys on their way into the engine. */
+/** NUL separates keys on their way into the engine, and half a pair would be another character there, the same for all of them. */
+const UNUSABLE = /[\0\p{Surrogate}]/u;
+
+/** A key as text, "" for none. */
 function keyText(key) {
   if (typeof key === "number") return Number.isFinite(key) ? `n${key}` : "";
-  return typeof key === "string" && key !== "" && !key.includes("\0") ? `s${key}` : "";
+  return typeof key === "string" && key !== "" && !UNUSABLE.test(key) ? `s${key}` : "";
 }
+
+/** The number that a text is, as JavaScript writes it; NaN for any other. */
+const numberIn = (text) => (String(Number(text)) === text ? Number(text) : NaN);
+
+/** A key as it is given: where keys are numbers, text has to be one. */
+const canonicalKey = (shape, key) => (shape.numeric && typeof key === "string" ? numberIn(key) : key);
 
 /** Many keys on their way into the engine: as numbers if all of them are whole, which costs no text; else as text, NUL between. */
 const manyKeys = (keys) => (keys.every(Number.isSafeInteger) ? Float64Array.from(keys) : keys.map(keyText).join("\0"));
@@ -484,7 +512,7 @@ export function take(shape, values, whole) {
     row[FIRST + place] = check(definition, value, names[place], false);
     words[place >> 5] |= 1 << (place & 31);
   }
-  shape.givenKey = values[shape.key];
+  shape.givenKey = canonicalKey(shape, values[shape.key]);
   return hold(row);
 }
 
@@ -522,7 +550,7 @@ export function takeForeign(shape, values) {
       if (refusal?.code === undefined) throw refusal;
     }
   }
-  shape.givenKey = Object.hasOwn(values, shape.key) ? values[shape.key] : undefined;
+  shape.givenKey = Object.hasOwn(values, shape.key) ? canonicalKey(shape, values[shape.key]) : undefined;
   return hold(row);
 }
 
@@ -534,23 +562,30 @@ export function takeAll(shape, list) {
   const seen = new Set();
   let problems = 0;
   let problem = "";
+  // 1 and "1" are one key; of most answers all keys are of one kind.
+  let kind;
+  let isMixed = false;
   const leaveOut = (at, why) => {
     if (problems++ === 0) problem = `row ${at}: ${why}`;
   };
   for (let at = 0; at < list.length; at++) {
     const values = list[at];
-    const key = isPlain(values) && Object.hasOwn(values, shape.key) ? values[shape.key] : undefined;
-    if (!isKeyText(key)) {
+    const key =
+      isPlain(values) && Object.hasOwn(values, shape.key) ? canonicalKey(shape, values[shape.key]) : undefined;
+    // Those lead elsewhere as a segment of an address.
+    if (!isKeyText(key) || key === "." || key === "..") {
       leaveOut(at, `there is no key "${shape.key}"`);
       continue;
     }
-    if (seen.has(key)) {
-      leaveOut(at, `the key ${values[shape.key]} comes twice`);
+    kind ??= typeof key;
+    isMixed ||= typeof key !== kind;
+    if (seen.has(key) || (isMixed && seen.has(typeof key === "number" ? String(key) : numberIn(key)))) {
+      leaveOut(at, `the key ${key} comes twice`);
       continue;
     }
     const base = rows.length * 4;
     const row = blankRow(shape);
-    row[REMOTE_KEY] = shape.numeric ? Number(values[shape.key]) : values[shape.key];
+    row[REMOTE_KEY] = key;
     try {
       for (let place = 0; place < shape.names.length; place++) {
         const definition = shape.kinds[place];
@@ -731,8 +766,12 @@ export const recordsOf = (shape, rows) =>
 /** The name in a record of the version of its schema, if that is not 1. */
 const VERSION = "_schemaVersion";
 
-/** The version in a list of columns. */
-const versionIn = (columns) => (typeof columns.at(-1) === "number" ? columns.at(-1) : 1);
+/** The version in a list of columns; NaN for what cannot be one, which is damaged and not newer. */
+function versionIn(columns) {
+  const last = columns.at(-1);
+  if (typeof last !== "number") return 1;
+  return last > 0 && last === Math.trunc(last) && last < 2 ** 31 ? last : NaN;
+}
 
 /** A value of a column, if it is what the schema demands. Keys of references are not judged. */
 function checked(shape, place, value) {
@@ -748,7 +787,7 @@ const rowOf = (shape, record) => [
   record[shape.key],
   record._sync,
   shape.stamp,
-  ...shape.columns.map((name, place) => checked(shape, place, record[name])),
+  ...shape.columns.map((name, place) => checked(shape, place, own(record, name))),
 ];
 
 /** A record as a stored row; none if it makes no sense. Of another version it is taken as it is. */
@@ -757,8 +796,8 @@ function storedRow(shape, record) {
   const version = record[VERSION] ?? 1;
   try {
     if (version === shape.version) return rowOf(shape, record);
-    const own = [shape.storageKey, shape.key, "_sync", VERSION];
-    const columns = Object.keys(record).filter((name) => !own.includes(name));
+    const apart = [shape.storageKey, shape.key, "_sync", VERSION];
+    const columns = Object.keys(record).filter((name) => !apart.includes(name));
     const values = columns.map((name) => record[name]);
     return [record[shape.storageKey], record[shape.key], record._sync, [...columns, Number(version)], ...values];
   } catch {
@@ -774,7 +813,7 @@ export const storedOf = (shape, records) =>
 export function unpackRow(shape, object) {
   const row = blankRow(shape);
   shape.columns.forEach((name, place) => {
-    row[FIRST + place] = checked(shape, place, object[name]);
+    row[FIRST + place] = checked(shape, place, own(object, name));
   });
   return hold(fromColumns(shape, row));
 }
@@ -792,7 +831,8 @@ function underColumns(shape, stored) {
 
 /** Keys for client storage are made in ascending order, so sorting by them gives the order in which items came. */
 function inOrder(rows) {
-  const key = (row) => row?.[STORAGE_KEY];
+  // What is no key may be something that cannot even be compared.
+  const key = (row) => (typeof row?.[STORAGE_KEY] === "object" ? undefined : row?.[STORAGE_KEY]);
   for (let at = 1; at < rows.length; at++)
     if (!(key(rows[at - 1]) <= key(rows[at]))) return rows.toSorted((one, other) => (key(one) < key(other) ? -1 : 1));
   return rows;
@@ -821,25 +861,27 @@ export function unpackAll(shape, stored, areNotes) {
       columns = row[COLUMNS];
       version = versionIn(columns);
       if (version > shape.version) return { isNewer: true };
-      isOlder = version < shape.version;
+      isOlder = !(version >= shape.version);
       isOurs = columns.length === shape.stamp.length && columns.every((name, place) => name === shape.stamp[place]);
     }
-    // Of most rows neither is true, and each look at one costs.
+    // Of most rows none of it is true, and each look at one costs.
     const asks = isOlder || (row[SYNC] !== undefined && says(row[SYNC]));
-    if (asks) {
+    const key = row[STORAGE_KEY];
+    let change;
+    try {
+      demandRemoteKey(shape, row[REMOTE_KEY]);
+      if (isOlder) [row, change] = migrate(shape, row, version);
+      else if (!isOurs) row = underColumns(shape, row);
       // What is sent is made of it.
-      const key = row[STORAGE_KEY];
-      try {
-        if (isOlder) row = migrate(shape, row, version, (change) => migrated.push(rows.length, change));
-        else row = demandKinds(shape, isOurs ? row : underColumns(shape, row));
-      } catch (error) {
-        badKeys.push(key);
-        whys.push(String(error?.message ?? error));
-        continue;
-      }
-    } else if (!isOurs) row = underColumns(shape, row);
+      if (asks && !isOlder) demandKinds(shape, row);
+      if (shape.referring.length > 0) fromColumns(shape, row);
+    } catch (error) {
+      badKeys.push(key);
+      whys.push(String(error?.message ?? error));
+      continue;
+    }
+    if (change !== undefined) migrated.push(rows.length, change);
     row[COLUMNS] = shape.ours;
-    if (shape.referring.length > 0) fromColumns(shape, row);
     if (row[SYNC] !== undefined) {
       syncs.push(rows.length, row[SYNC]);
       row[SYNC] = undefined;
@@ -861,6 +903,12 @@ export function unpackAll(shape, stored, areNotes) {
   };
 }
 
+/** A row of this server has a key of it, or none. */
+function demandRemoteKey(shape, key) {
+  if (key !== undefined && key !== null && !isKeyText(canonicalKey(shape, key)))
+    refuse("E_TYPE", `"${shape.key}" is no key of a server`);
+}
+
 /** Whether there is anything to say to the server, and not only what it calls the state of its row. */
 const says = (sync) =>
   sync !== undefined && !(isPlain(sync) && sync.settled === undefined && typeof sync.version === "string");
@@ -874,10 +922,11 @@ function demandKinds(shape, row) {
 
 // ---------------------------------------------------------------- migrations
 
-/** A stored row of an older version as one of this version; `changed` is told what that did to what is in flight. A migration sees
+/** A stored row of an older version as one of this version, and what that did to what is in flight. A migration sees
  *  whole records only: what the server holds and what was sent are made whole from the values of now. Which fields are
  *  edited is then what differs between them, and what was edited before and still has its name. */
-function migrate(shape, stored, from, changed) {
+function migrate(shape, stored, from) {
+  if (Number.isNaN(from)) throw new Error("it is of no version");
   const old = {};
   stored[COLUMNS].forEach((name, place) => {
     if (typeof name === "string" && stored[FIRST + place] !== undefined) put(old, name, stored[FIRST + place]);
@@ -898,8 +947,7 @@ function migrate(shape, stored, from, changed) {
   const row = up(old);
   const [next, change] = isSimple ? [sync, 0] : migrateSync(shape, sync, old, row, up);
   row[SYNC] = next;
-  changed(change);
-  return row;
+  return [row, change];
 }
 
 function migrateSync(shape, sync, old, row, up) {
@@ -963,6 +1011,16 @@ function migrateSync(shape, sync, old, row, up) {
 }
 
 const defined = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+
+// What the page is told, as objects.
+
+export const faultObject = (code, message, status, body) => defined({ code, message, status, body });
+
+export const statusObject = (connection, durable, storageError, pending, parked, sender, estimate, lastError) =>
+  defined({ connection, durable, storageError, pending, parked, sender, estimate, lastError });
+
+export const pendingObject = (item, action, attempts, idempotencyKey, state, reason) =>
+  defined({ item, action, attempts, idempotencyKey, state, reason });
 
 /** The words of the named fields. */
 export function fieldWords(shape, names) {

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::engine::{
     error::{Code, Fault},
-    id::{ItemId, Key, StoreId},
+    id::{ItemId, Key, StoreId, decimal},
     input::{Cursor, Next, Rows},
     output::Changes,
     row::{FieldSet, Reference, RemoteRow, Row},
@@ -211,9 +211,9 @@ impl Shape {
         let taken = take_all_js(self.js, list).ok()?;
         let (present, keys) = (taken.words(), taken.keys());
         let problem = (taken.problems() > 0).then(|| {
-            let (left_out, first) = (taken.problems().to_string(), taken.problem());
+            let (left_out, first) = (decimal(taken.problems().into()), taken.problem());
             let total = taken.count() + taken.problems();
-            let message = [&left_out, " of ", &total.to_string(), " rows were left out; ", &first].concat();
+            let message = [&left_out, " of ", &decimal(total.into()), " rows were left out; ", &first].concat();
             Fault::new(Code::BadAnswer, message)
         });
         let rows = self.rows(taken.first(), taken.count()).zip(many_keys(&keys)).enumerate();
@@ -224,7 +224,6 @@ impl Shape {
 
     /// Handles to as many arrays, whose numbers follow each other.
     pub fn rows(&self, first: u32, count: u32) -> impl ExactSizeIterator<Item = JsRow> {
-        make_room(count);
         (first..first + count).map(|number| self.row(number))
     }
 
@@ -331,15 +330,6 @@ pub fn tell_changed(changed: &Function, changes: &Changes, rows: &[JsRow]) {
     tell_changed_js(changed, changes.store.0, &added, &numbers, &updated, &removed);
 }
 
-/// What the engine needs for a row, about: the item, its keys, their places in the indexes.
-const BYTES_PER_ROW: usize = 384;
-
-/// Lets the module's memory grow once for many rows. The allocator would let it grow by 64 KiB and 64 KiB, which took
-/// 8 ms of the load of 10 000 rows (measured).
-fn make_room(rows: u32) {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(rows as usize * BYTES_PER_ROW)));
-}
-
 /// A storage key as the record holds it.
 pub fn key_value(key: &Key) -> JsValue {
     if key.numeric {
@@ -380,7 +370,11 @@ pub fn many_keys(keys: &JsValue) -> Vec<Option<Key>> {
         None => {
             let numbers = keys.unchecked_ref::<Float64Array>().to_vec();
             #[allow(clippy::cast_possible_truncation, reason = "they are whole, and no greater than 2^53")]
-            numbers.iter().map(|number| Some(Key::new(&(*number as i64).to_string(), true))).collect()
+            let text = |number: f64| {
+                let digits = decimal((number as i64).unsigned_abs());
+                if number < 0.0 { ["-", &digits].concat() } else { digits }
+            };
+            numbers.iter().map(|number| Some(Key::new(&text(*number), true))).collect()
         }
     }
 }

@@ -5,6 +5,8 @@
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 mod conflicts;
+mod fuzz;
+mod ids;
 mod lifecycle;
 mod outcomes;
 mod page;

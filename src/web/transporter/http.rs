@@ -1,6 +1,6 @@
 //! The HTTP room: one request, one answer, as facts.
 //!
-//! It owns how a request is built (by gloo-net). It never retries, keeps no queue and does not judge an answer:
+//! It owns what a request says; its headers are gloo-net's. It never retries, keeps no queue and does not judge an answer:
 //! `engine::outcome` does. Between what it prepares and what it sends stand middleware and subclasses of page script.
 //!
 //! Reading options, sending and reading bodies are JavaScript (`http/*.js`): all of it is text, promises and streams that
@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 
-use gloo_net::http::{Headers, Method, RequestBuilder};
+use gloo_net::http::Headers;
 use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -38,7 +38,7 @@ extern "C" {
     ) -> JsValue;
     #[wasm_bindgen(catch)]
     fn compose(options: &Options, request: &JsValue) -> Result<JsValue, JsValue>;
-    fn exchange(request: &web_sys::Request, options: &Options, reading: bool, all: bool) -> Promise;
+    fn exchange(composed: &Array, headers: &web_sys::Headers, options: &Options, reading: bool, all: bool) -> Promise;
 }
 
 // Asked by the tests.
@@ -125,26 +125,29 @@ impl HttpTransporter {
     /// `custom::answer` reads them. What cannot be sent is answered as a server would that cannot process it.
     pub fn exchange(&self, request: &JsValue, action: WireAction) -> Promise {
         let all = action == WireAction::FetchAll;
-        match build(&self.0, request) {
-            Ok(built) => exchange(&built, &self.0, all || action == WireAction::FetchOne, all),
-            Err(reason) => Promise::resolve(&unsendable(&reason)),
+        let composed = match compose(&self.0, request) {
+            Ok(composed) => composed,
+            Err(thrown) => return Promise::resolve(&unsendable(&message(&thrown))),
+        };
+        match composed.as_string() {
+            None => {
+                let composed: Array = composed.unchecked_into();
+                let headers = headers_of(composed.get(2).unchecked_ref());
+                exchange(&composed, &headers, &self.0, all || action == WireAction::FetchOne, all)
+            }
+            Some(reason) => Promise::resolve(&unsendable(&reason)),
         }
     }
 }
 
-/// The request, or why it cannot be written.
-fn build(options: &Options, request: &JsValue) -> Result<web_sys::Request, String> {
-    let composed = compose(options, request).map_err(|thrown| message(&thrown))?;
-    if let Some(reason) = composed.as_string() {
-        return Err(reason);
+/// The headers of what `compose` made, names and values in turn.
+fn headers_of(lines: &Array) -> web_sys::Headers {
+    let text = |at| lines.get(at).as_string().unwrap_or_default();
+    let headers = Headers::new();
+    for at in (0..lines.length()).step_by(2) {
+        headers.set(&text(at), &text(at + 1));
     }
-    let part = |at| composed.unchecked_ref::<Array>().get(at);
-    let text = |at| part(at).as_string().unwrap_or_default();
-    let built = RequestBuilder::new(&text(0))
-        .method(Method::from_bytes(text(1).as_bytes()).unwrap_or_default())
-        .headers(Headers::from_raw(part(2).unchecked_into()))
-        .body(part(3));
-    built.map(Into::into).map_err(|_| "the browser refused to build it".into())
+    headers.into_raw()
 }
 
 /// What was thrown, in words.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use js_sys::Promise;
-use rexie::{ObjectStore, Rexie, TransactionMode};
+use rexie::{Rexie, TransactionMode};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::JsFuture;
@@ -88,11 +88,8 @@ impl Connection {
     /// Opens the database, and makes its object stores if it is new.
     /// `end` is opened when somebody else upgrades or deletes it.
     pub(super) async fn open(database: &str, strict: bool, end: &Gate) -> Result<Rc<Self>, StorageFailure> {
-        let mut builder = Rexie::builder(database).version(VERSION);
-        for store in [BLOCKS, DELTAS, META, QUARANTINE] {
-            builder = builder.add_object_store(ObjectStore::new(store));
-        }
-        let mut build = pin!(builder.build());
+        // The link makes the object stores: rexie's own way to do that weighs 6 kB.
+        let mut build = pin!(Rexie::builder(database).version(VERSION).build());
         let link = Link::new(strict, end);
         // rexie calls `indexedDB.open` in the first poll; only then does the link look.
         let first = build.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -19,11 +19,13 @@ export function overlay(blocks, deltas, keyName) {
   return Array.from(records.values());
 }
 
-/** Whether each key is greater than the one before: then no record of theirs overrides another. */
+/** Whether each key is greater than the one before: then no record of theirs overrides another. An object is no key, and may not
+ *  even be comparable. */
 const ascends = (keys) =>
   keys.every((key, at) => {
     const before = keys[at - 1];
-    return at === 0 ? key !== undefined : typeof before === typeof key && before < key;
+    if (key === undefined || typeof key === "object") return false;
+    return at === 0 || (typeof before === typeof key && before < key);
   });
 
 const isMarker = (delta) => typeof delta !== "object" || delta === null;
@@ -133,7 +135,7 @@ export class Link {
       Object.defineProperty(factory, "open", { configurable: true, writable: true, value: shadow });
       this.#restore = () => (own ? Object.defineProperty(factory, "open", own) : delete factory.open);
     } catch {
-      // No IndexedDB, or one that cannot be shadowed: rexie works or fails without us.
+      // No IndexedDB, or one that cannot be shadowed and so not used.
     }
   }
 
@@ -150,22 +152,22 @@ export class Link {
     return request;
   }
 
-  /** Heard before rexie hears it. rexie makes the object stores that are missing, and would delete those that it does not know. */
+  /** Makes the object stores that are missing. rexie does not hear of it: what it has for this is taken out of the module
+   *  (`scripts/snip.js`). */
   #upgrade(event, { result: database, transaction }) {
+    event.stopImmediatePropagation();
     const names = [...database.objectStoreNames];
     const isOurs =
       STORES.slice(0, FIRST_STORES).every((name) => names.includes(name)) &&
       names.every((name) => STORES.includes(name));
     if (event.oldVersion > 0 && !isOurs) {
-      event.stopImmediatePropagation();
       this.openError = "it belongs to something else";
       transaction.abort();
       return;
     }
-    const isNew = !names.includes("deltas");
-    const deltas = isNew ? database.createObjectStore("deltas") : transaction.objectStore("deltas");
+    for (const name of STORES) if (!names.includes(name)) database.createObjectStore(name);
     // Chromium alone says it: it has thrown away a database that it could not read, and made this one instead.
-    deltas.put(newGuard(event.dataLoss === "total"), GUARD);
+    transaction.objectStore("deltas").put(newGuard(event.dataLoss === "total"), GUARD);
   }
 
   #adopt(database) {
@@ -341,7 +343,8 @@ class Shelf {
 
   constructor(store, keyName) {
     this.store = store;
-    this.keyName = keyName;
+    // A place in a row is read as a number several times faster than under its name.
+    this.keyName = /^\d+$/.test(keyName) ? Number(keyName) : keyName;
   }
 
   get range() {
@@ -360,6 +363,13 @@ class Shelf {
     this.#ids ??= new Set(this.#found);
     this.#found = [];
     return this.#ids;
+  }
+
+  /** Counts in what a batch has written to blocks, each record once. */
+  wrote(records) {
+    if (this.#ids === undefined && this.#found.length === 0)
+      this.#found = records.map((record) => record[this.keyName]);
+    else this.overwritten += note(this.ids, records, this.keyName);
   }
 
   get isWornOut() {
@@ -520,6 +530,7 @@ class Load {
   #known;
   #records;
   #beside;
+  #note;
 
   constructor(shelf, version, place, again, known) {
     this.#shelf = shelf;
@@ -551,12 +562,14 @@ class Load {
       shelf.changed = new Set(deltas.map((delta) => (isMarker(delta) ? delta : delta[shelf.keyName])));
       shelf.next = nextNumber(keys);
     });
+    // The first use of localStorage makes the page wait; now it waits anyway.
+    this.#note = noteOf(this.#place);
   }
 
   /** `{records, lost, mark, sender, notes}`; `lost`: the counts of what was noted last, if that names another database; zeros if nobody
    *  knows. */
   finish() {
-    const [noted, ...counts] = noteOf(this.#place) ?? [];
+    const [noted, ...counts] = this.#note ?? [];
     const { identity, renewed } = this.#guard ?? {};
     this.#shelf.identity = identity;
     const isNoted = noted !== undefined && noted !== identity && counts[0] > 0;
@@ -736,7 +749,7 @@ class Write {
     const [first, write, count] = [shelf.next, Math.random(), blocksOf(puts)];
     shelf.cut(transaction, first, write, puts);
     part.next = shelf.next += count;
-    shelf.overwritten += note(shelf.ids, puts, shelf.keyName);
+    shelf.wrote(puts);
     const keys = blocks.getAllKeys(shelf.range);
     const old = deltas.getAllKeys(shelf.range);
     old.onsuccess = () => {
@@ -857,7 +870,7 @@ class Quarantine {
     const { store, keyName } = this.#shelf;
     const key = record?.[keyName];
     const entry = { store, key, record, why: this.#why(record), since: Date.now() };
-    quarantine.put(entry, [store, String(key), Math.random()]);
+    quarantine.put(entry, [store, typeof key === "object" ? "" : String(key), Math.random()]);
   }
 
   finish() {}

@@ -268,17 +268,16 @@ function validator(headers, isForeign) {
   return (isForeign ? undefined : date) ?? undefined;
 }
 
-/** The same as `[address, method, headers, body]`, ready to be sent, or why it cannot be. */
+/** The same as `[address, method, names and values of headers in turn, body]`, ready to be sent, or why it cannot be. */
 export function compose(options, { method, url, headers, body }) {
   if (parse(url)?.origin !== options.origin) return "its address leads to another server than `baseUrl`";
-  try {
-    const lines = new Headers();
-    // Set, not added: whoever spells a name in another way means the same header.
-    for (const [name, value] of Object.entries(headers ?? {})) lines.set(name, value);
-    return [url, method, lines, body === undefined ? undefined : JSON.stringify(body)];
-  } catch (error) {
-    return words(error);
+  const lines = [];
+  for (const [name, given] of Object.entries(headers ?? {})) {
+    const value = String(given).trim();
+    if (!isToken(name) || !isValue(value)) return `no header can be \`${name}: ${value}\``;
+    lines.push(name, value);
   }
+  return [url, method, lines, body === undefined ? undefined : JSON.stringify(body)];
 }
 
 /** The answer of a server that cannot process a request, for one that is not sent. */
@@ -286,23 +285,31 @@ export const unsendable = (reason) => [ANSWERED, 422, EMPTY, undefined, `the req
 
 /** Sends it, at the latest until the timeout: `[ending, message]` or `[ending, status, body's kind, JSON, text,
  *  Retry-After, Location, ETag, Response]`. `all`: a fetch of the whole collection; `reading`: a fetch of any kind. */
-export async function exchange(built, options, reading, all) {
+export async function exchange([address, method, , body], headers, options, reading, all) {
   let timer;
+  const controller = new AbortController();
+  let request;
   try {
-    const controller = new AbortController();
-    const over = new Promise((resolve) => {
-      timer = setTimeout(() => {
-        resolve([TIMED_OUT]);
-        controller.abort();
-      }, options.timeout);
-    });
-    const request = new Request(built, {
+    request = new Request(address, {
+      method,
+      headers,
+      body,
       credentials: options.credentials,
       redirect: "error",
       signal: controller.signal,
       // The browser's cache may keep a collection for days if the server says nothing; revalidating is right. Who revalidates by
       // himself wants to be told that nothing has changed.
-      ...(reading && { cache: isConditional(built.headers) ? "no-store" : "no-cache" }),
+      ...(reading && { cache: isConditional(headers) ? "no-store" : "no-cache" }),
+    });
+  } catch {
+    return unsendable("the browser refused to build it");
+  }
+  try {
+    const over = new Promise((resolve) => {
+      timer = setTimeout(() => {
+        resolve([TIMED_OUT]);
+        controller.abort();
+      }, options.timeout);
     });
     return await Promise.race([ask(request, options, all), over]);
   } catch (error) {
