@@ -601,7 +601,9 @@ impl<R: Row> Engine<R> {
                 let is_made_here = item.own.iter().any(|own| own.deed == Deed::Edit(Action::Create));
                 let is_there = there.contains(&item.storage_key.text())
                     || item.remote_key.as_ref().is_some_and(|key| keyed.contains(&key.text()));
-                item.store == store && item.kept && !is_made_here && !is_there
+                // What the server has may never have been written down.
+                let is_edited = !item.own.is_empty() && (item.remote_key.is_some() || is_made_here);
+                item.store == store && item.kept && !is_edited && !is_there
             })
             .map(|(id, _)| id)
             .collect();
