@@ -208,6 +208,8 @@ pub(super) struct Item<R> {
     pub(super) kept: bool,
     /// What was done to it in this tab that is in no record yet, where there may be other tabs.
     pub(super) own: Vec<Own>,
+    /// What this tab has set in fields that another has set since, while that is not known to be in a record.
+    pub(super) overruled: Option<(FieldSet, R)>,
     /// The row of its record, where this tab has read a newer one but does not write records.
     pub(super) ahead: Option<R>,
 }
@@ -235,6 +237,7 @@ impl<R: Row> Item<R> {
             slot: Slot::Out,
             kept: false,
             own: Vec::new(),
+            overruled: None,
             ahead: None,
         }
     }

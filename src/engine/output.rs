@@ -99,6 +99,8 @@ pub enum Write<R> {
     Erase(StoreId, ItemId, Key),
     /// Keep where the next read of the store's collection goes on, or forget it.
     Cursor(StoreId, Option<String>),
+    /// Write nothing of the batch unless this `Persist`, which is under way, was committed. If it was not, no answer is waited for.
+    After(CommandId),
     /// Write nothing of the batch (`Outrun`) unless the mark of the store is this tab's or the one given; then write this
     /// tab's, and count.
     Fence {
@@ -120,17 +122,31 @@ pub enum Write<R> {
         /// The notes.
         list: Vec<Note<R>>,
     },
-    /// Erase the notes at this place: of this tab, with this number.
+    /// Erase the notes of a tab up to this number.
     Forget {
         /// The store.
         store: StoreId,
-        /// The place.
-        place: u64,
         /// Who wrote them.
         tab: u64,
-        /// Their number.
+        /// The number of the last of them.
         number: u32,
     },
+}
+
+impl<R> Write<R> {
+    /// The store whose records, or notes, it is about.
+    #[must_use]
+    pub const fn store(&self) -> Option<StoreId> {
+        match self {
+            Self::Put(store, ..)
+            | Self::Erase(store, ..)
+            | Self::Cursor(store, _)
+            | Self::Fence { store, .. }
+            | Self::Notes { store, .. }
+            | Self::Forget { store, .. } => Some(*store),
+            Self::After(_) => None,
+        }
+    }
 }
 
 /// What other tabs are to be told of a store. See [`Word`](super::sender::Word).

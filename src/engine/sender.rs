@@ -96,7 +96,7 @@ pub struct News<R> {
     pub puts: Vec<Record<R>>,
     /// The keys of records that were erased.
     pub erased: Vec<Key>,
-    /// The notes that are in them now: the tab and the number.
+    /// The notes that are in them now: those of a tab up to this number.
     pub taken: Vec<(u64, u32)>,
 }
 
@@ -111,10 +111,9 @@ pub(super) struct Own {
     number: u32,
 }
 
-/// Notes that are in the records in memory, and still to be erased.
+/// Notes that are in the records in memory, and still to be erased: those of a tab up to this number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
-    pub(super) place: u64,
     pub(super) tab: u64,
     pub(super) number: u32,
 }
@@ -143,11 +142,8 @@ pub(super) struct Tabs {
     noted: bool,
     /// Whether they are being read.
     reading_notes: bool,
-    /// Whether nothing is sent, and no record is written, before this tab's own are taken in: they are older than what it
-    /// would write.
+    /// Whether nothing is sent, and no record is written, before they were: other tabs' may be older than what it would write.
     notes_first: bool,
-    /// Whether no more of them are to be made until then.
-    last_round: bool,
     /// Notes up to this place are taken in.
     last_note: u64,
     taken: Vec<Taken>,
@@ -176,7 +172,6 @@ impl Tabs {
             noted: false,
             reading_notes: false,
             notes_first: false,
-            last_round: false,
             last_note: 0,
             taken: Vec::new(),
             own_taken: 0,
@@ -195,6 +190,14 @@ impl Tabs {
     const fn is_busy(&self) -> bool {
         self.behind || self.reading
     }
+
+    /// Notes are to be erased. Of one tab they were committed in the order of their numbers.
+    fn take(&mut self, Taken { tab, number }: Taken) {
+        match self.taken.iter_mut().find(|taken| taken.tab == tab) {
+            Some(taken) => taken.number = taken.number.max(number),
+            None => self.taken.push(Taken { tab, number }),
+        }
+    }
 }
 
 /// What may be written of a store.
@@ -204,8 +207,6 @@ pub(super) enum Writes {
     Records(Option<Mark>),
     /// Notes.
     Notes,
-    /// Nothing now.
-    Nothing,
 }
 
 // What this tab may do.
@@ -232,11 +233,6 @@ impl<R: Row> Engine<R> {
     pub(super) fn writes(&self, store: StoreId) -> Writes {
         match &self.stores[store].tabs {
             None => Writes::Records(None),
-            Some(tabs) if tabs.last_round => Writes::Nothing,
-            // What is in a record on its way must not be noted as well.
-            Some(tabs) if tabs.is_busy() && self.has_batch(store) => Writes::Nothing,
-            // One batch with notes, or with what came of them, after the other: what is in one that fails is older than what follows.
-            Some(_) if self.is_noting(store) => Writes::Nothing,
             Some(tabs) if tabs.keeps_records() && !tabs.is_busy() => Writes::Records(Some(tabs.mark)),
             Some(_) => Writes::Notes,
         }
@@ -260,6 +256,9 @@ impl<R: Row> Engine<R> {
             return;
         }
         let Some(item) = self.items.get_mut(id) else { return };
+        if let Some((overruled, _)) = &mut item.overruled {
+            *overruled = overruled.without(fields);
+        }
         match item.own.last_mut() {
             // What is on its way as a record must not be taken for what is not.
             Some(before) if before.number == 0 && before.version > item.issued && before.deed.takes_in(deed) => {
@@ -277,10 +276,12 @@ impl<R: Row> Engine<R> {
         item.own.extend(own.into_iter().map(|own| Own { version, ..own }));
     }
 
-    /// What was done in this tab to an item and is not noted yet, as notes with this number.
+    /// What was done in this tab to an item and is not on its way yet, as notes with this number.
     pub(super) fn take_notes(&mut self, id: ItemId, number: u32, list: &mut Vec<Note<R>>) {
         let Some(item) = self.items.get_mut(id) else { return };
-        for own in item.own.iter_mut().filter(|own| own.number == 0) {
+        let issued = std::mem::replace(&mut item.issued, item.version);
+        // What is in a record on its way is not noted as well.
+        for own in item.own.iter_mut().filter(|own| own.number == 0 && own.version > issued) {
             own.number = number;
             list.push(Note {
                 storage_key: item.storage_key.clone(),
@@ -315,13 +316,8 @@ impl<R: Row> Engine<R> {
     /// They were not erased.
     pub(super) fn restore_taken(&mut self, store: StoreId, taken: Vec<Taken>) {
         if let Some(tabs) = &mut self.stores[store].tabs {
-            tabs.taken.extend(taken);
+            taken.into_iter().for_each(|taken| tabs.take(taken));
         }
-    }
-
-    /// Whether there are notes to erase.
-    pub(super) fn has_taken(&self, store: StoreId) -> bool {
-        self.stores[store].tabs.as_ref().is_some_and(|tabs| !tabs.taken.is_empty())
     }
 }
 
@@ -337,7 +333,7 @@ impl<R: Row> Engine<R> {
             return;
         }
         tabs.role = if won { Role::Leading } else { Role::Following };
-        (tabs.flushes, tabs.notes_first, tabs.last_round) = (false, false, false);
+        (tabs.flushes, tabs.notes_first) = (false, false);
         match (before, won) {
             (Role::Joining, true) => {
                 tabs.noted = true;
@@ -423,10 +419,8 @@ impl<R: Row> Engine<R> {
     }
 
     fn follow_news(&mut self, store: StoreId, News { puts, erased, taken }: News<R>) {
-        let tab = self.tab();
-        let mine: Vec<u32> = taken.into_iter().filter(|(of, _)| *of == tab).map(|(_, number)| number).collect();
-        if !mine.is_empty() {
-            self.let_own_go(store, |number| mine.contains(&number));
+        for (tab, number) in taken {
+            self.notes_are_kept(store, Taken { tab, number });
         }
         for record in puts {
             self.adopt(store, record);
@@ -439,10 +433,9 @@ impl<R: Row> Engine<R> {
     }
 
     /// Notes are in the records, and erased.
-    pub(super) fn notes_are_kept(&mut self, store: StoreId, taken: &[Taken]) {
-        let tab = self.tab();
-        if taken.iter().any(|taken| taken.tab == tab) {
-            self.let_own_go(store, |number| taken.iter().any(|taken| (taken.tab, taken.number) == (tab, number)));
+    pub(super) fn notes_are_kept(&mut self, store: StoreId, taken: Taken) {
+        if taken.tab == self.tab() {
+            self.let_own_go(store, |number| number <= taken.number);
         }
     }
 
@@ -532,7 +525,7 @@ impl<R: Row> Engine<R> {
             if self.stores[store].phase != Phase::Open || self.is_shut_out(store) {
                 continue;
             }
-            let (now, is_writing) = (self.now, self.has_batch(store));
+            let (now, is_writing) = (self.now, self.is_recording(store));
             let Some(tabs) = &mut self.stores[store].tabs else { continue };
             if tabs.behind && !tabs.reading && !is_writing {
                 (tabs.behind, tabs.reading, tabs.number_read) = (false, true, tabs.number);
@@ -580,7 +573,7 @@ impl<R: Row> Engine<R> {
         tabs.reading = false;
         tabs.mark = mark;
         tabs.behind |= tabs.heard > mark.count;
-        (tabs.notes_first, tabs.last_round) = (false, false);
+        tabs.notes_first = false;
         (tabs.last_note, tabs.own_taken) = (0, 0);
         tabs.taken.clear();
         // To have read them is no proof that nobody else writes them.
@@ -649,8 +642,7 @@ impl<R: Row> Engine<R> {
     /// The first load has brought the notes as well.
     pub(super) fn begin_with(&mut self, store: StoreId, notes: Vec<Notes<R>>) {
         let Some(tabs) = &mut self.stores[store].tabs else { return };
-        // This tab's own may have been written since.
-        if tabs.role == Role::Leading && !tabs.behind && tabs.number == 0 {
+        if tabs.role == Role::Leading && !tabs.behind {
             tabs.noted = false;
             notes.into_iter().for_each(|notes| self.take_in_notes(store, notes));
             self.end_joining(store);
@@ -658,18 +650,36 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// From now on this tab writes records, if all its notes are in memory as such.
+    /// From now on this tab writes records. Its own notes are in memory, those that are on their way as well: they are erased with the
+    /// first of them.
     fn end_joining(&mut self, store: StoreId) {
+        let tab = self.tab();
         let Some(tabs) = &mut self.stores[store].tabs else { return };
-        let taken = tabs.own_taken;
-        let is_left = |item: &Item<R>| item.store == store && item.own.iter().any(|own| own.number > taken);
-        let is_last = !self.items.iter().any(|(_, item)| is_left(item));
-        let Some(tabs) = &mut self.stores[store].tabs else { return };
-        (tabs.notes_first, tabs.last_round) = (!is_last, !is_last);
-        tabs.noted |= !is_last;
-        if is_last {
-            self.touch_unkept(store);
-            self.reslot_all(store);
+        tabs.notes_first = false;
+        let (number, taken) = (tabs.number, tabs.own_taken);
+        if number > taken {
+            tabs.take(Taken { tab, number });
+        }
+        self.do_what_was_passed_on(store, taken);
+        self.touch_unkept(store);
+        self.reslot_all(store);
+    }
+
+    /// What this tab has left to the sender, which it is now, and was not in the notes up to this number.
+    fn do_what_was_passed_on(&mut self, store: StoreId, taken: u32) {
+        let is_left = |own: &Own| !matches!(own.deed, Deed::Edit(_)) && (own.number == 0 || own.number > taken);
+        let mut left = Vec::new();
+        for (id, item) in self.items.iter().filter(|(_, item)| item.store == store) {
+            left.extend(item.own.iter().filter(|own| is_left(own)).map(|own| (id, own.deed)));
+        }
+        for (id, deed) in left {
+            self.items.get_mut(id).into_iter().for_each(|item| item.own.retain(|own| !is_left(own)));
+            match deed {
+                Deed::Retry => self.retry_item(id),
+                Deed::Discard => self.discard_item(id),
+                Deed::Edit(_) => {}
+            }
+            self.touch(id);
         }
     }
 
@@ -677,7 +687,8 @@ impl<R: Row> Engine<R> {
     fn touch_unkept(&mut self, store: StoreId) {
         let leads = self.keeps_records(store);
         let is_unkept = |item: &Item<R>| {
-            item.store == store && (item.is_unwritten() || leads && (!item.kept || item.ahead.is_some()))
+            let has_own = if leads { !item.own.is_empty() } else { item.is_unwritten() };
+            item.store == store && (has_own || leads && (!item.kept || item.ahead.is_some()))
         };
         let unkept: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_unkept(item)).map(|(id, _)| id).collect();
         unkept.into_iter().for_each(|id| self.touch(id));
@@ -701,7 +712,7 @@ impl<R: Row> Engine<R> {
     pub(super) fn leave_notes(&mut self, store: StoreId) {
         if let Some(tabs) = self.stores[store].tabs.as_mut().filter(|tabs| tabs.is_busy() || tabs.notes_first) {
             (tabs.behind, tabs.reading, tabs.role) = (false, false, Role::Following);
-            (tabs.notes_first, tabs.last_round) = (false, false);
+            tabs.notes_first = false;
         }
     }
 
@@ -712,7 +723,7 @@ impl<R: Row> Engine<R> {
             return;
         }
         tabs.last_note = place;
-        tabs.taken.push(Taken { place, tab, number });
+        tabs.take(Taken { tab, number });
         if is_own {
             tabs.own_taken = tabs.own_taken.max(number);
         }
@@ -728,9 +739,11 @@ impl<R: Row> Engine<R> {
 
     /// Does what was done in another tab. What was done here and is not in the records yet is newer.
     fn follow_note_of(&mut self, id: ItemId, note: &Note<R>) {
-        let Some(item) = self.items.get(id).filter(|item| !item.is_removed()) else { return };
+        let Some(item) = self.items.get_mut(id).filter(|item| !item.is_removed()) else { return };
         let own_taken = self.stores[item.store].tabs.as_ref().map_or(0, |tabs| tabs.own_taken);
-        let fields = item.row.diff(&note.row, note.fields.without(item.own_fields(own_taken)));
+        let newer = note.fields.without(item.own_fields(own_taken));
+        item.overrule(newer);
+        let fields = item.row.diff(&note.row, newer);
         match note.deed {
             Deed::Edit(Action::Create) if item.remote_key.is_none() && item.sync.is_none() => {
                 self.overwrite(id, fields, &note.row);
@@ -855,6 +868,9 @@ impl<R: Row> Engine<R> {
         let own = item.own_fields(0);
         let news = item.row.diff(&record.row, news.without(own));
         item.row.merge(news, &record.row);
+        if let Some((fields, row)) = item.overruled.take() {
+            item.row.merge(item.row.diff(&row, fields.and(own)), &row);
+        }
         let before = std::mem::replace(&mut item.sync, record.sync);
         if let Some(sync) = &mut item.sync {
             sync.reload();
@@ -960,9 +976,33 @@ impl<R: Row> Item<R> {
         later.fold(FieldSet::NONE, |fields, own| fields.with(own.fields))
     }
 
+    /// Another tab has edited these fields since. What they are here is kept: if it turns out that this tab is not the one whose
+    /// records count, both are put in order anew.
+    fn overrule(&mut self, fields: FieldSet) {
+        let over = fields.and(self.own_fields(0));
+        match &mut self.overruled {
+            Some((overruled, row)) => {
+                row.merge(over.without(*overruled), &self.row);
+                *overruled = overruled.with(over);
+            }
+            None if over.is_empty() => {}
+            None => self.overruled = Some((over, self.row.pick(over))),
+        }
+    }
+
     /// Whether something was done here that is in no note and no record yet.
     pub(super) fn is_unwritten(&self) -> bool {
         self.own.iter().any(|own| own.number == 0)
+    }
+
+    /// Whether nothing of it is to be noted, or is on its way.
+    pub(super) fn has_nothing_to_write(&self) -> bool {
+        !self.is_unwritten() && self.issued <= self.committed
+    }
+
+    /// Whether such is not on its way as a record either.
+    pub(super) fn has_to_be_noted(&self) -> bool {
+        self.own.iter().any(|own| own.number == 0 && own.version > self.issued)
     }
 
     /// The notes with this number were not committed.

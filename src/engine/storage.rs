@@ -42,6 +42,8 @@ pub(super) struct Batch {
     cursors: Vec<StoreId>,
     /// The stores whose records may be written by other tabs.
     fenced: Vec<StoreId>,
+    /// The batch without which it is not committed.
+    after: Option<CommandId>,
     /// The notes of this tab that are in it: the store and their number.
     notes: Vec<(StoreId, u32)>,
     /// The notes that it erases.
@@ -141,15 +143,10 @@ impl<R: Row> Engine<R> {
             // A cursor must not be kept before the rows that it covers: it goes with the last of them, or after them.
             let is_busy = self.batches.values().any(|batch| batch.storage == storage);
             let keeps_records = matches!(self.writes(store), Writes::Records(_));
-            if keeps_records && self.has_taken(store) {
-                let taken = self.taken_notes(store);
+            let taken = if keeps_records { self.taken_notes(store) } else { Vec::new() };
+            if !taken.is_empty() {
                 let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
-                let forget = |Taken { place, tab, number }: &Taken| Write::Forget {
-                    store,
-                    place: *place,
-                    tab: *tab,
-                    number: *number,
-                };
+                let forget = |Taken { tab, number }: &Taken| Write::Forget { store, tab: *tab, number: *number };
                 list.extend(taken.iter().map(forget));
                 batch.taken.push((store, taken));
             }
@@ -168,11 +165,17 @@ impl<R: Row> Engine<R> {
             let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
             self.note(store, items, batch, list);
         }
-        for (storage, (mut batch, list)) in writes {
+        for (storage, (mut batch, mut list)) in writes {
             if list.is_empty() {
                 continue;
             }
             batch.since = self.now;
+            if list.iter().filter_map(Write::store).any(|store| self.stores[store].tabs.is_some()) {
+                // What other tabs read must not have an edit without those before it.
+                let before = self.batches.iter().rfind(|(_, batch)| batch.storage == storage);
+                batch.after = before.map(|(command, _)| *command);
+                list.extend(batch.after.map(Write::After));
+            }
             let command = self.next_command();
             self.batches.insert(command, batch);
             self.out.commands.push(Command::Persist(command, storage, list));
@@ -182,13 +185,7 @@ impl<R: Row> Engine<R> {
     /// Lets no batch of records through that another tab's have overtaken.
     fn fence(&mut self, batch: &mut Batch, list: &mut Vec<Write<R>>) {
         let mut stores = Set::new();
-        for write in list.iter() {
-            match write {
-                Write::Put(store, ..) | Write::Erase(store, ..) | Write::Cursor(store, _) => stores.insert(*store),
-                Write::Forget { store, .. } => stores.insert(*store),
-                Write::Fence { .. } | Write::Notes { .. } => {}
-            }
-        }
+        list.iter().filter_map(Write::store).for_each(|store| stores.insert(store));
         for store in stores {
             if let Writes::Records(Some(seen)) = self.writes(store) {
                 let tab = self.own_tab();
@@ -204,12 +201,10 @@ impl<R: Row> Engine<R> {
         let mut notes = Vec::new();
         for id in items {
             let Some(item) = self.items.get_mut(id) else { continue };
-            let version = item.version;
-            if item.is_unwritten() {
-                item.issued = version;
-                batch.items.push((id, version));
+            if item.has_to_be_noted() {
+                batch.items.push((id, item.version));
                 self.take_notes(id, number, &mut notes);
-            } else {
+            } else if item.has_nothing_to_write() {
                 // What was read here is written by another tab.
                 self.kept_elsewhere(id);
             }
@@ -228,18 +223,9 @@ impl<R: Row> Engine<R> {
         self.settle_stored(id, version);
     }
 
-    /// Whether notes of the store are being written or erased.
-    pub(super) fn is_noting(&self, store: StoreId) -> bool {
-        let is_it = |batch: &Batch| {
-            batch.notes.iter().any(|(of, _)| *of == store) || batch.taken.iter().any(|(of, _)| *of == store)
-        };
-        self.batches.values().any(is_it)
-    }
-
-    /// Whether a batch with anything of the store is under way.
-    pub(super) fn has_batch(&self, store: StoreId) -> bool {
-        let storage = self.stores[store].storage;
-        self.batches.values().any(|batch| Some(batch.storage) == storage)
+    /// Whether records of the store, which other tabs may write as well, are being written.
+    pub(super) fn is_recording(&self, store: StoreId) -> bool {
+        self.batches.values().any(|batch| batch.fenced.contains(&store))
     }
 
     /// Whether client storage is of no use for the store in this page.
@@ -265,7 +251,6 @@ impl<R: Row> Engine<R> {
         match self.storages.get(&id) {
             Some(storage) if storage.given_up => Access::Never,
             Some(storage) if storage.retry_at.is_some() => Access::Later,
-            _ if self.writes(store) == Writes::Nothing => Access::Later,
             _ => Access::Open(id),
         }
     }
@@ -276,8 +261,8 @@ impl<R: Row> Engine<R> {
         let storage = batch.storage;
         match result {
             Ok(()) => self.committed(command, batch),
-            Err(StorageFailure::Outrun) => self.overtaken(batch),
-            Err(failure) => self.not_committed(batch, &failure),
+            Err(StorageFailure::Outrun) => self.overtaken(command, batch),
+            Err(failure) => self.not_committed(command, batch, &failure),
         }
         self.conclude_storage(storage);
         self.run();
@@ -315,11 +300,11 @@ impl<R: Row> Engine<R> {
     }
 
     /// Another tab has written records since.
-    fn overtaken(&mut self, batch: Batch) {
+    fn overtaken(&mut self, command: CommandId, batch: Batch) {
         for store in &batch.fenced {
             self.outrun(*store);
         }
-        self.put_back(batch);
+        self.put_back(command, batch);
     }
 
     fn committed(&mut self, command: CommandId, batch: Batch) {
@@ -332,6 +317,7 @@ impl<R: Row> Engine<R> {
                 self.tell_storage(batch.storage);
             }
         }
+        let noting: Set<StoreId> = self.stores.ids().filter(|store| self.writes(*store) == Writes::Notes).collect();
         // The oldest edit leaves first, whichever item it is of.
         let mut written = Set::new();
         for (id, version) in &batch.items {
@@ -339,7 +325,8 @@ impl<R: Row> Engine<R> {
             item.committed = item.committed.max(*version);
             if !batch.notes.iter().any(|(store, _)| *store == item.store) {
                 item.recorded(*version);
-            } else if !item.is_unwritten() {
+            }
+            if noting.contains(&item.store) && item.has_nothing_to_write() {
                 item.committed = item.version;
             }
             let first = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).map(|attempt| attempt.edit.first);
@@ -349,7 +336,7 @@ impl<R: Row> Engine<R> {
             self.tell(*id);
         }
         for (store, taken) in batch.taken {
-            self.notes_are_kept(store, &taken);
+            taken.into_iter().for_each(|taken| self.notes_are_kept(store, taken));
         }
         for store in &batch.fenced {
             self.passed_fence(*store, command, batch.since);
@@ -372,7 +359,7 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    fn not_committed(&mut self, batch: Batch, failure: &StorageFailure) {
+    fn not_committed(&mut self, command: CommandId, batch: Batch, failure: &StorageFailure) {
         let again = matches!(failure, StorageFailure::Aborted(_));
         let now = self.now;
         let storage = self.storages.get_or_insert_with(batch.storage, Default::default);
@@ -385,14 +372,32 @@ impl<R: Row> Engine<R> {
             storage.retry_at = (!storage.given_up).then(|| now.after(span));
         }
         let storage = batch.storage;
-        self.put_back(batch);
+        self.put_back(command, batch);
         if failed {
             self.degrade(storage);
         }
     }
 
-    /// What was in the batch is to be written again.
-    fn put_back(&mut self, batch: Batch) {
+    /// What was in the batch is to be written again, with what was in those that are not committed without it.
+    fn put_back(&mut self, command: CommandId, batch: Batch) {
+        self.write_again(batch);
+        let mut last = command;
+        while let Some(next) = self.batch_after(last) {
+            last = next;
+            self.batches.remove(&next).into_iter().for_each(|batch| self.write_again(batch));
+        }
+        for (id, version) in self.batches.values().flat_map(|batch| &batch.items) {
+            if let Some(item) = self.items.get_mut(*id) {
+                item.issued = item.issued.max(*version);
+            }
+        }
+    }
+
+    fn batch_after(&self, command: CommandId) -> Option<CommandId> {
+        self.batches.iter().find(|(_, batch)| batch.after == Some(command)).map(|(after, _)| *after)
+    }
+
+    fn write_again(&mut self, batch: Batch) {
         self.erased.extend(batch.erased);
         for store in batch.cursors {
             self.stores[store].cursor_is_news = true;
@@ -403,6 +408,7 @@ impl<R: Row> Engine<R> {
         for (id, _) in &batch.items {
             if let Some(item) = self.items.get_mut(*id) {
                 batch.notes.iter().for_each(|(_, number)| item.not_noted(*number));
+                item.issued = item.committed;
                 self.dirty.insert(*id);
             }
         }
@@ -492,6 +498,7 @@ impl Batch {
             erased: Vec::new(),
             cursors: Vec::new(),
             fenced: Vec::new(),
+            after: None,
             notes: Vec::new(),
             taken: Vec::new(),
             since: Millis(0),

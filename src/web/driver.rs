@@ -506,13 +506,14 @@ impl Driver {
     fn persist(&self, id: CommandId, storage: StorageId, writes: Vec<Write<JsRow>>) {
         let Some(storage) = self.storage_of(storage) else { return };
         let mut batch: Vec<Batch> = Vec::new();
+        let mut after = None;
         for write in writes {
-            let (Write::Put(store, ..)
-            | Write::Erase(store, ..)
-            | Write::Cursor(store, _)
-            | Write::Fence { store, .. }
-            | Write::Notes { store, .. }
-            | Write::Forget { store, .. }) = write;
+            let Some(store) = write.store() else {
+                if let Write::After(before) = write {
+                    after = Some(before.0);
+                }
+                continue;
+            };
             let place = batch.iter().position(|part| part.store == store).unwrap_or_else(|| {
                 batch.push(Batch::new(store));
                 batch.len() - 1
@@ -530,7 +531,8 @@ impl Driver {
                 Write::Cursor(_, cursor) => part.mark = Some(cursor),
                 Write::Fence { tab, seen, .. } => part.fence = Some((tab, seen)),
                 Write::Notes { tab, number, list, .. } => part.notes = Some((tab, number, list)),
-                Write::Forget { place, tab, number, .. } => part.forgotten.push((place, tab, number)),
+                Write::Forget { tab, number, .. } => part.forgotten.push((tab, number)),
+                Write::After(_) => {}
             }
         }
         let parts = batch.into_iter().filter_map(|part| Some((self.shell(part.store)?, part)));
@@ -546,7 +548,7 @@ impl Driver {
                     }
                     let scope = || shell.link.as_ref().map(Link::scope).unwrap_or_default();
                     let puts = pack_all(shell.shape, &puts);
-                    if shell.tabs.is_some_and(|tabs| tabs.has_peers())
+                    if shell.tabs.as_ref().is_some_and(Tabs::has_peers)
                         && let Some(news) = news_of(&puts, &erased, &forgotten)
                     {
                         self.news.borrow_mut().push((id, store, news));
@@ -561,6 +563,7 @@ impl Driver {
                         fence,
                         notes: notes.map(|(tab, number, list)| (tab, number, pack_notes(shell.shape, list))),
                         forgotten,
+                        chain: shell.tabs.is_some().then_some((id.0, after)),
                     }
                 });
                 let parts: Vec<StoreWrites> = parts.collect();
@@ -574,6 +577,7 @@ impl Driver {
                     let written = writing.await;
                     let notes = written.is_ok();
                     happened(Input::Persisted(id, written));
+                    database.told(id.0);
                     with(|driver| driver.news.borrow_mut().retain(|(of, ..)| *of != id));
                     if notes {
                         note(&database, &stores);
@@ -686,7 +690,7 @@ struct Batch {
     mark: Option<Option<String>>,
     fence: Option<(u64, Mark)>,
     notes: Option<(u64, u32, Vec<Note<JsRow>>)>,
-    forgotten: Vec<(u64, u64, u32)>,
+    forgotten: Vec<(u64, u32)>,
 }
 
 impl Batch {

@@ -41,12 +41,12 @@ pub type News = Array;
 const NEWS_LIMIT: usize = 64;
 
 /// What to tell of a batch; nothing of one that is too large.
-pub fn news_of(puts: &Array, erased: &[JsValue], forgotten: &[(u64, u64, u32)]) -> Option<News> {
+pub fn news_of(puts: &Array, erased: &[JsValue], forgotten: &[(u64, u32)]) -> Option<News> {
     if puts.length() as usize + erased.len() > NEWS_LIMIT {
         return None;
     }
     let taken = Array::new();
-    for (_, tab, count) in forgotten {
+    for (tab, count) in forgotten {
         taken.push(&number(*tab).into());
         taken.push(&(*count).into());
     }

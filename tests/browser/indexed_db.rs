@@ -794,16 +794,55 @@ async fn notes_of_all_tabs_stand_in_the_order_of_their_commits_and_no_place_is_u
     for future in futures {
         future.await.expect("committed");
     }
-    let forgotten = (1..5).map(|place| (place, if place % 2 == 1 { 7 } else { 8 }, place as u32 / 3 + 1)).collect();
-    let batch = StoreWrites { forgotten, ..fenced(7, NOBODY, r#"[{"_id":"a"}]"#).remove(0) };
+    let batch = StoreWrites { forgotten: vec![(7, 2), (8, 2)], ..fenced(7, NOBODY, r#"[{"_id":"a"}]"#).remove(0) };
     one.persist(vec![batch]).await.expect("committed");
     assert_eq!(notes(&one).await, "[[5,8,3,[]],[6,8,4,[]],[7,8,5,[]]]");
-    let batch = |seen| StoreWrites { forgotten: vec![(7, 8, 5)], ..fenced(8, seen, "[]").remove(0) };
+    let batch = |seen| StoreWrites { forgotten: vec![(8, 5)], ..fenced(8, seen, "[]").remove(0) };
     assert_eq!(two.persist(vec![batch(NOBODY)]).await.expect_err("refused"), StorageFailure::Outrun);
     two.persist(vec![batch(sender(&two).await)]).await.expect("committed");
     one.persist(noted(7, 3, "[]")).await.expect("committed");
-    assert_eq!(notes(&two).await, "[[5,8,3,[]],[6,8,4,[]],[8,7,3,[]]]", "the place of the erased one stays empty");
+    assert_eq!(notes(&two).await, "[[8,7,3,[]]]", "the places of those that were erased stay empty");
     assert_eq!(stored(&name).await, r#"[{"_id":"a"}]"#, "notes are no records");
+    one.close();
+    two.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_batch_is_not_committed_without_the_one_before_it_and_an_answered_one_is_out_of_the_way() {
+    let name = fresh_name();
+    let (one, two) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    sender(&one).await;
+    sender(&two).await;
+    two.persist(fenced(2, NOBODY, r#"[{"_id":"a"}]"#)).await.expect("committed");
+    let chained = |number, after, mut batch: Vec<StoreWrites>| {
+        batch[0].chain = Some((number, after));
+        one.persist(batch)
+    };
+    let note = |number| noted(1, number, r#"["note"]"#);
+    let futures = [
+        chained(1, None, note(1)),
+        // Another tab has written since: that comes to light inside the transaction.
+        chained(2, Some(1), fenced(1, NOBODY, r#"[{"_id":"b"}]"#)),
+        chained(3, Some(2), note(2)),
+        chained(4, Some(3), note(3)),
+        chained(5, Some(1), note(4)),
+    ];
+    let mut done = String::new();
+    for future in futures {
+        done += if future.await.is_ok() { "+" } else { "-" };
+    }
+    assert_eq!(done, "+---+");
+    (1..6).for_each(|number| one.told(number));
+    // Its number may come again.
+    chained(2, Some(4), note(5)).await.expect("nothing it builds on is under way");
+    let unwritable = js("return [{_id: 'c', call: () => 1}]").unchecked_into();
+    let refused = chained(3, None, vec![writes(unwritable)]);
+    let next = chained(4, Some(3), note(6));
+    assert!(refused.await.is_err(), "it cannot be cloned, which is known at once");
+    assert_eq!(next.await.expect_err("refused"), StorageFailure::Outrun);
+    let left = r#"[[1,1,1,["note"]],[2,1,4,["note"]],[3,1,5,["note"]]]"#;
+    assert_eq!(notes(&two).await, left);
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"}]"#);
     one.close();
     two.close();
 }

@@ -42,6 +42,8 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn write(this: &Shelves) -> Job;
     #[wasm_bindgen(method)]
+    fn told(this: &Shelves, number: u32);
+    #[wasm_bindgen(method)]
     fn fold(this: &Shelves) -> Option<Job>;
 
     /// What is to be done in one transaction.
@@ -56,7 +58,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn keep(this: &Job, tab: f64, number: u32, rows: &Array);
     #[wasm_bindgen(method)]
-    fn forget(this: &Job, place: f64);
+    fn forget(this: &Job, tab: f64, number: u32);
+    #[wasm_bindgen(method)]
+    fn chain(this: &Job, number: u32, after: Option<u32>);
     #[wasm_bindgen(method, getter, js_name = isEmpty)]
     fn is_empty(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
@@ -131,8 +135,10 @@ pub struct StoreWrites {
     pub fence: Option<(u64, Mark)>,
     /// Notes to keep behind all others: of this tab, with this number, as rows.
     pub notes: Option<(u64, u32, Array)>,
-    /// Notes to erase: their place, tab and number.
-    pub forgotten: Vec<(u64, u64, u32)>,
+    /// Notes to erase: those of a tab up to this number.
+    pub forgotten: Vec<(u64, u32)>,
+    /// The number of the batch, and that of an earlier one: nothing of it is written if that was not. `told` ends it.
+    pub chain: Option<(u32, Option<u32>)>,
 }
 
 /// What was read of one store.
@@ -290,7 +296,7 @@ impl IndexedDb {
     /// When the batch was not written: nothing of it was.
     pub fn persist(self: &Rc<Self>, batch: Vec<StoreWrites>) -> Pending<()> {
         let job = self.shelves.write();
-        for StoreWrites { store, key_name, puts, erased, mark, version, fence, notes, forgotten } in batch {
+        for StoreWrites { store, key_name, puts, erased, mark, version, fence, notes, forgotten, chain } in batch {
             job.add(&store, &key_name, &puts, &erased, version);
             if let Some(mark) = mark {
                 job.set_mark(&store, mark);
@@ -301,8 +307,11 @@ impl IndexedDb {
             if let Some((tab, count, rows)) = notes {
                 job.keep(number(tab), count, &rows);
             }
-            for (place, ..) in forgotten {
-                job.forget(number(place));
+            for (tab, count) in forgotten {
+                job.forget(number(tab), count);
+            }
+            if let Some((batch, after)) = chain {
+                job.chain(batch, after);
             }
         }
         let writing = (!job.is_empty()).then(|| self.start(job));
@@ -312,6 +321,11 @@ impl IndexedDb {
                 None => Ok(()),
             }
         })
+    }
+
+    /// Whoever has issued the batch with this number knows what has become of it.
+    pub fn told(&self, batch: u32) {
+        self.shelves.told(batch);
     }
 
     /// Closes the connection once the transactions under way have ended. A later call opens it again.
@@ -342,7 +356,8 @@ impl IndexedDb {
         if let Some(ticket) = &ticket {
             self.queue.leave(ticket);
         }
-        result.map(|()| job.finish(true))
+        let outcome = job.finish(result.is_ok());
+        result.map(|()| outcome)
     }
 
     async fn attempt(self: &Rc<Self>, job: &Job, ticket: Option<&JsValue>) -> Result<(), StorageFailure> {

@@ -39,9 +39,8 @@ impl Disk {
             Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
             Write::Cursor(store, cursor) => Write::Cursor(*store, cursor.clone()),
             Write::Fence { store, tab, seen } => Write::Fence { store: *store, tab: *tab, seen: *seen },
-            Write::Forget { store, place, tab, number } => {
-                Write::Forget { store: *store, place: *place, tab: *tab, number: *number }
-            }
+            Write::Forget { store, tab, number } => Write::Forget { store: *store, tab: *tab, number: *number },
+            Write::After(command) => Write::After(*command),
             Write::Notes { store, tab, number, list } => {
                 let deep = |note: &Note<MapRow>| Note { row: note.row.deep(), ..note.clone() };
                 Write::Notes { store: *store, tab: *tab, number: *number, list: list.iter().map(deep).collect() }
@@ -143,9 +142,10 @@ impl Disk {
                     self.places += 1;
                     self.notes.insert((store.0, self.places), Notes { place: self.places, tab, number, list });
                 }
-                Write::Forget { store, place, .. } => {
-                    self.notes.remove(&(store.0, place));
+                Write::Forget { store, tab, number } => {
+                    self.notes.retain(|(of, _), notes| *of != store.0 || notes.tab != tab || notes.number > number);
                 }
+                Write::After(_) => {}
             }
         }
     }

@@ -103,6 +103,8 @@ struct Tab {
     posts: VecDeque<Post>,
     wire: Vec<Wire>,
     batches: BTreeMap<CommandId, Vec<Write<MapRow>>>,
+    /// Those that were not committed.
+    undone: BTreeSet<CommandId>,
     turn_open: bool,
     wake_at: Option<Millis>,
     promises: BTreeMap<u32, Promise>,
@@ -110,6 +112,19 @@ struct Tab {
     done: BTreeMap<i64, Done>,
     /// Items of which it has seen two at once.
     doubled: BTreeSet<i64>,
+}
+
+impl Tab {
+    /// One transaction.
+    fn write(&mut self, disk: &mut Disk, command: CommandId, writes: Vec<Write<MapRow>>) -> Result<(), StorageFailure> {
+        let is_undone = |write: &Write<MapRow>| matches!(write, Write::After(before) if self.undone.contains(before));
+        let result =
+            if writes.iter().any(is_undone) { Err(StorageFailure::Outrun) } else { disk.write(writes) };
+        if result.is_err() {
+            self.undone.insert(command);
+        }
+        result
+    }
 }
 
 pub struct Tabs {
@@ -276,6 +291,7 @@ impl Tabs {
             posts: VecDeque::new(),
             wire: Vec::new(),
             batches: BTreeMap::new(),
+            undone: BTreeSet::new(),
             turn_open: false,
             wake_at: None,
             promises: BTreeMap::new(),
@@ -318,8 +334,8 @@ impl Tabs {
         let kept = self.dice.below(tab.jobs.len() + 1);
         step!(self, "{id} CRASHES, {kept} of {} jobs are done", tab.jobs.len());
         for _ in 0..kept {
-            if let Some(Job::Write(_, writes)) = tab.jobs.pop_front() {
-                drop(self.disk.write(writes));
+            if let Some(Job::Write(command, writes)) = tab.jobs.pop_front() {
+                drop(tab.write(&mut self.disk, command, writes));
             }
         }
         for wire in tab.wire {
@@ -523,7 +539,7 @@ fn news(batch: &[Write<MapRow>]) -> News<MapRow> {
             Write::Put(_, _, record) => news.puts.push(deep_record(record)),
             Write::Erase(_, _, key) => news.erased.push(key.clone()),
             Write::Forget { tab, number, .. } => news.taken.push((*tab, *number)),
-            Write::Cursor(..) | Write::Fence { .. } | Write::Notes { .. } => {}
+            Write::Cursor(..) | Write::Fence { .. } | Write::Notes { .. } | Write::After(_) => {}
         }
     }
     news
@@ -737,8 +753,11 @@ impl Tabs {
         let input = match tab.jobs.pop_front() {
             Some(Job::Write(command, writes)) => {
                 let result = match failure {
-                    Some(failure) => Err(failure),
-                    None => self.disk.write(writes),
+                    Some(failure) => {
+                        tab.undone.insert(command);
+                        Err(failure)
+                    }
+                    None => tab.write(&mut self.disk, command, writes),
                 };
                 let is_overtaken = matches!(result, Err(StorageFailure::Outrun));
                 self.seen_by_now.overtaken += u64::from(is_overtaken);

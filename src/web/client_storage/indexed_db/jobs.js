@@ -276,7 +276,7 @@ export const idle = () =>
 // in the database with them.
 //
 // `meta`: what lies beside the records of a store. A text, key `[store, "mark"]`, written with the records that it speaks of. What
-// tabs share: notes of edits that are in no record yet, rows like those of records, key `[store, "note", place, tab, number]`; and the place
+// tabs share: notes of edits that are in no record yet, rows like those of records, key `[store, "note", tab, number, place]`; and the place
 // of the last note, `[store, "notes"]`, which outlives that note, so that no place is ever used again.
 //
 // `quarantine`: records that make no sense, `{store, key, record, why, since}`, key `[store, key as text, number at random]`. Nothing
@@ -402,7 +402,8 @@ const markOf = (store) => [store, "mark"];
 const placeKeyOf = (store) => [store, "notes"];
 const noteKeyOf = (store, ...of) => [store, "note", ...of];
 
-/** Reads what lies beside the records; `then` runs inside the transaction. A note comes as `[place, tab, number, rows]`. */
+/** Reads what lies beside the records; `then` runs inside the transaction. Notes come in the order of their places, each as
+ *  `[place, tab, number, rows]`. */
 function readBeside(transaction, shelf, then) {
   const meta = transaction.objectStore("meta");
   const values = meta.getAll(shelf.range);
@@ -413,9 +414,9 @@ function readBeside(transaction, shelf, then) {
       const value = values.result[at];
       if (kind === "mark" && typeof value === "string") beside.mark = value;
       else if (kind === "notes") shelf.place = asCount(value);
-      else if (kind === "note" && asCount(of[0]) > 0)
-        beside.notes.push([...[0, 1, 2].map((nth) => asCount(of[nth])), asBlock(value)]);
+      else if (kind === "note") beside.notes.push([...[2, 0, 1].map((nth) => asCount(of[nth])), asBlock(value)]);
     });
+    beside.notes.sort(([one], [other]) => one - other);
     then(beside);
   };
 }
@@ -455,6 +456,8 @@ export class Shelves {
   #shelves = new Map();
   /** The guard as it was seen or written last: a guess. */
   #known = { guard: undefined };
+  /** The batches that are under way, by their numbers. */
+  #open = new Map();
   #database;
 
   constructor(database) {
@@ -501,7 +504,12 @@ export class Shelves {
   }
 
   write() {
-    return new Write((store, keyName) => this.#of(store, keyName), this.#known);
+    return new Write((store, keyName) => this.#of(store, keyName), this.#known, this.#open);
+  }
+
+  /** Whoever has issued the batch knows what has become of it. */
+  told(number) {
+    this.#open.delete(number);
   }
 
   /** A fold that is due; its store is not asked again until it has ended. */
@@ -568,7 +576,8 @@ class Load {
 
   /** `{records, lost, mark, sender, notes}`; `lost`: the counts of what was noted last, if that names another database; zeros if nobody
    *  knows. */
-  finish() {
+  finish(isRead) {
+    if (!isRead) return undefined;
     const [noted, ...counts] = this.#note ?? [];
     const { identity, renewed } = this.#guard ?? {};
     this.#shelf.identity = identity;
@@ -617,15 +626,19 @@ class Write {
   sets = false;
   /** Why it aborted its transaction. */
   verdict = "";
+  hasFailed = false;
   #of;
   #known;
+  #open;
+  #after;
   #parts = [];
   #identity;
   #marks = [];
 
-  constructor(of, known) {
+  constructor(of, known, open) {
     this.#of = of;
     this.#known = known;
+    this.#open = open;
   }
 
   /** What to write to and erase from one store; `version`: of its schema, 0 if that is not said. */
@@ -647,9 +660,17 @@ class Write {
     this.#parts.at(-1).notes = { tab, number, rows };
   }
 
-  /** Notes to erase. */
-  forget(place) {
-    this.#parts.at(-1).forgotten.push(place);
+  /** Notes to erase: those of a tab up to this number. */
+  forget(tab, number) {
+    this.#parts.at(-1).forgotten.push({ tab, number });
+  }
+
+  // And of the whole batch.
+
+  /** Its number; and that of the one under way without which it must not be committed, if there is such a one. */
+  chain(number, after) {
+    this.#open.set(number, this);
+    this.#after = this.#open.get(after);
   }
 
   /** A text to keep for a store, or none. */
@@ -666,6 +687,9 @@ class Write {
   }
 
   issue(transaction) {
+    this.hasFailed = false;
+    // Before anything of a later transaction happens.
+    transaction.addEventListener("abort", () => (this.hasFailed = true));
     const deltas = transaction.objectStore("deltas");
     const guard = deltas.get(GUARD);
     const isFenced = this.#parts.some(({ fence }) => fence !== undefined);
@@ -693,12 +717,13 @@ class Write {
   #share(transaction, { shelf, notes, forgotten }) {
     const { store } = shelf;
     const meta = transaction.objectStore("meta");
-    for (const place of forgotten) meta.delete(IDBKeyRange.bound(noteKeyOf(store, place), noteKeyOf(store, place, [])));
+    for (const { tab, number } of forgotten)
+      meta.delete(IDBKeyRange.bound(noteKeyOf(store, tab), noteKeyOf(store, tab, number, [])));
     if (notes === undefined) return;
     const { tab, number, rows } = notes;
     const found = meta.get(placeKeyOf(store));
     const put = (place) => {
-      meta.put(rows, noteKeyOf(store, place, tab, number));
+      meta.put(rows, noteKeyOf(store, tab, number, place));
       meta.put(place, placeKeyOf(store));
     };
     const place = ++shelf.place;
@@ -706,13 +731,14 @@ class Write {
     found.onsuccess = () => {
       const next = asCount(found.result) + 1;
       if (next === place) return;
-      meta.delete(noteKeyOf(store, place, tab, number));
+      meta.delete(noteKeyOf(store, tab, number, place));
       shelf.place = next;
       put(next);
     };
   }
 
-  /** Another tab may have written since: with a newer schema, or as the sender; or the database may be another one than was read. */
+  /** Another tab may have written since: with a newer schema, or as the sender; or the database may be another one than was read; or
+   *  what this batch builds on may be missing. */
   #look(transaction, deltas, found, guessed) {
     const isOutrun = ({ shelf, fence }) => {
       const last = senderIn(found, shelf.store);
@@ -721,7 +747,7 @@ class Write {
     if (this.#parts.some(({ shelf }) => isOther(shelf, found))) this.verdict = EMPTIED;
     else if (this.#parts.some(({ shelf, version }) => version > 0 && versionOf(found, shelf.store) > version))
       this.verdict = NEWER;
-    else if (this.#parts.some(isOutrun)) this.verdict = OUTRUN;
+    else if (this.#after?.hasFailed || this.#parts.some(isOutrun)) this.verdict = OUTRUN;
     if (this.verdict !== "") return void transaction.abort();
     const guard = this.#passed(found ?? newGuard());
     this.#identity = guard.identity;
@@ -764,7 +790,9 @@ class Write {
     };
   }
 
-  finish() {
+  finish(isCommitted) {
+    this.hasFailed = !isCommitted;
+    if (!isCommitted) return;
     // A number that had to be raised inside the transaction raises the guess for the next batch.
     for (const { shelf, next } of this.#parts) {
       shelf.next = Math.max(shelf.next, next);
