@@ -10,6 +10,7 @@ const FORMAT = 1;
 /** As the engine numbers them. */
 const WORDS = ["hello", "noted", "flush", "flushed", "here", "committed"];
 const HELLO = 0;
+const NOTED = 1;
 const COMMITTED = 5;
 
 export class Tabs {
@@ -37,6 +38,10 @@ export class Tabs {
     if (led) leads(this.#store, false);
     else this.lead(this.#store, false);
   };
+
+  /** This page may be gone before it hears that its notes are written. Said no sooner, since a transaction that still waits for that of
+   *  a tab which reads them goes with the page (measured in Chromium). */
+  #hide = () => this.say(NOTED);
 
   /** Nothing where the browser has no such things, as in an insecure context. */
   static of(database, store) {
@@ -89,6 +94,7 @@ export class Tabs {
     this.#store = store;
     globalThis.document?.addEventListener("freeze", this.#freeze);
     globalThis.document?.addEventListener("resume", this.#resume);
+    globalThis.addEventListener("pagehide", this.#hide);
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }) => {
       const word = WORDS.indexOf(data?.word);
@@ -114,5 +120,6 @@ export class Tabs {
     this.#channel?.close();
     globalThis.document?.removeEventListener("freeze", this.#freeze);
     globalThis.document?.removeEventListener("resume", this.#resume);
+    globalThis.removeEventListener("pagehide", this.#hide);
   }
 }

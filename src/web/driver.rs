@@ -566,13 +566,7 @@ impl Driver {
                         chain: shell.tabs.is_some().then_some((id.0, after)),
                     }
                 });
-                let parts: Vec<StoreWrites> = parts.collect();
-                let noting: Vec<bool> = parts.iter().map(|part| part.notes.is_some()).collect();
-                let writing = database.persist(parts);
-                // Said at once as well: who reads them now waits for this transaction, and this page may be gone before it hears of its end.
-                for ((store, _), _) in stores.iter().zip(noting).filter(|(_, notes)| *notes) {
-                    self.say(*store, &Say::Noted);
-                }
+                let writing = database.persist(parts.collect());
                 spawn_local(async move {
                     let written = writing.await;
                     let notes = written.is_ok();

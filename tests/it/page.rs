@@ -524,7 +524,9 @@ fn deep(write: &Write<MapRow>) -> Write<MapRow> {
         Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
         Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
         Write::Cursor(store, cursor) => Write::Cursor(*store, cursor.clone()),
-        Write::After(_) | Write::Fence { .. } | Write::Notes { .. } | Write::Forget { .. } => panic!("there is one tab: {write:?}"),
+        Write::After(_) | Write::Fence { .. } | Write::Notes { .. } | Write::Forget { .. } => {
+            panic!("there is one tab: {write:?}")
+        }
     }
 }
 

@@ -118,8 +118,7 @@ impl Tab {
     /// One transaction.
     fn write(&mut self, disk: &mut Disk, command: CommandId, writes: Vec<Write<MapRow>>) -> Result<(), StorageFailure> {
         let is_undone = |write: &Write<MapRow>| matches!(write, Write::After(before) if self.undone.contains(before));
-        let result =
-            if writes.iter().any(is_undone) { Err(StorageFailure::Outrun) } else { disk.write(writes) };
+        let result = if writes.iter().any(is_undone) { Err(StorageFailure::Outrun) } else { disk.write(writes) };
         if result.is_err() {
             self.undone.insert(command);
         }
