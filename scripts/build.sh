@@ -41,11 +41,11 @@ state() { printf '%s\n%s\n' "$1" "$(hash_of "$OUT")"; }
 #
 # One file: a page that is told of a dozen, one behind the other, loads for some 25 ms longer (measured, on the same machine).
 #
-# Measured, gzip: what esbuild has made small terser makes smaller by another 1.7 kB.
+# Measured, gzip: what esbuild has made small terser makes smaller by another 1.6 kB, of it 0.3 by hoist_funs.
 bundle() {
   esbuild pkg/face.js --bundle --minify --format=esm --target=es2022 --external:node:fs/promises --external:./session.js \
     --log-level=warning --outfile=target/index.js
-  terser target/index.js --module --mangle --compress passes=3,ecma=2022,unsafe_arrows,hoist_funs --output pkg/index.js
+  terser target/index.js --module --mangle --compress passes=3,ecma=2022,hoist_funs --output pkg/index.js
   esbuild pkg/session/rest.js --bundle --minify --format=esm --target=es2022 --log-level=warning --outfile=pkg/session.js
 }
 

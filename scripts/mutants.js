@@ -3,7 +3,7 @@
  * lives histories with one after the other until an invariant is broken. What the simulation misses the other native tests
  * have to see.
  *
- * `node scripts/mutants.js [--histories N] [--first N] [NAME…]`, started by mutants.sh. A line for each mutant; the last
+ * `node scripts/mutants.js [--histories N] [NAME…]`, started by mutants.sh. A line for each mutant; the last
  * line counts.
  */
 import { execFile, spawnSync } from "node:child_process";

@@ -138,7 +138,7 @@ function shortenGlue(source, { modules, exports }) {
       // What wasm-opt has found unused.
       if (!own.has(name)) return "";
       used.add(name);
-      return `        ${own.get(name)}${rest}`;
+      return `        ${own.get(name)}${asArrow(rest)}`;
     },
   );
   for (const name of own.keys()) if (!used.has(name)) throw new Error(`the glue does not define ${name}`);
@@ -160,6 +160,11 @@ function shortenGlue(source, { modules, exports }) {
     return `wasm.${exports.get(name)}`;
   });
   return enumsApart(withoutSpares(sayOnce(glue)));
+}
+
+/** What needs no `this` and no `arguments` is shorter as an arrow function. */
+function asArrow(rest) {
+  return /\b(this|arguments)\b/.test(rest) ? rest : rest.replace(/^: function(\([^)]*\))/, ": $1 =>");
 }
 
 function replaced(glue, pattern, by) {

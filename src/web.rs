@@ -3,7 +3,6 @@
 //! No decision about order, retry, merge or state is made here. `driver` is the only room that knows the engine's doorway;
 //! `transporter` and `client_storage` know its plain data, and never each other.
 
-mod allocator;
 pub mod client_storage;
 pub mod clock;
 pub mod driver;

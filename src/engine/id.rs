@@ -83,20 +83,8 @@ pub(super) fn push_digits(text: &mut String, number: u64, base: u64, width: u32)
 /// A whole number as text. The standard library's way brings all of its formatting with it, which is 0.7 kB of the package.
 #[must_use]
 pub fn decimal(number: u64) -> String {
-    const NINE_DIGITS: u64 = 1_000_000_000;
     let mut text = String::with_capacity(20);
-    if number >= NINE_DIGITS {
-        text = decimal(number / NINE_DIGITS);
-    }
-    // Numbers of 32 bits are divided several times faster.
-    #[allow(clippy::cast_possible_truncation, reason = "nine digits")]
-    let low = (number % NINE_DIGITS) as u32;
-    let mut unit = if text.is_empty() { 10_u32.pow(low.checked_ilog10().unwrap_or(0)) } else { 100_000_000 };
-    while unit > 0 {
-        #[allow(clippy::cast_possible_truncation, reason = "a digit")]
-        text.push(char::from(b'0' + (low / unit % 10) as u8));
-        unit /= 10;
-    }
+    push_digits(&mut text, number, 10, 1 + number.checked_ilog10().unwrap_or(0));
     text
 }
 

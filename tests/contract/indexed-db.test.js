@@ -1,11 +1,9 @@
 /** The package's own client storage passes the package's own suite, in Chromium, as somebody would run it in a page. */
 /* global conformance -- of the page */
 import assert from "node:assert/strict";
-import { dirname } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { clientStorageSuite } from "../../pkg/conformance.js";
-import { launch, removeDir, tempDir } from "../e2e/support/browser.js";
-import { serve, unpack } from "../e2e/support/packed-site.js";
+import { packedPage } from "../e2e/support/packed-page.js";
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -37,29 +35,11 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-let folder, site, profile, browser;
-const troubles = [];
-
-before(async () => {
-  folder = await unpack();
-  site = await serve({ folder, pages: { "/": PAGE } });
-  profile = await tempDir();
-  browser = await launch(profile);
-  browser.page.on("pageerror", (error) => troubles.push(error.message));
-  await browser.page.goto(site.origin);
-  await browser.page.waitForFunction(() => window.conformance !== undefined);
-});
-
-after(async () => {
-  await browser?.close();
-  await site?.close();
-  if (profile) await removeDir(profile);
-  if (folder) await removeDir(dirname(folder));
-});
+const site = packedPage(PAGE, () => window.conformance !== undefined);
 
 /** Runs one case in the page. */
 const runCase = (className, name) =>
-  browser.page.evaluate(
+  site.page.evaluate(
     async ([of, wanted]) => {
       const { run } = conformance(of).find((each) => each.name === wanted);
       return run().then(
@@ -76,6 +56,6 @@ for (const className of ["IndexedDbClientStorage", "Subclass"])
     for (const { name } of clientStorageSuite({ make: () => ({}) }))
       test(name, async () => {
         assert.equal(await runCase(className, name), "passed");
-        assert.deepEqual(troubles.splice(0), [], "no error was left uncaught in the page");
+        assert.deepEqual(site.troubles.splice(0), [], "no error was left uncaught in the page");
       });
   });

@@ -5,10 +5,10 @@
 /* global concordia, openStore, store -- of the page */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { dirname } from "node:path";
-import { after, afterEach, before, describe, test } from "node:test";
-import { launch, removeDir, tempDir, until } from "./support/browser.js";
-import { closed, serve, unpack } from "./support/packed-site.js";
+import { afterEach, before, describe, test } from "node:test";
+import { until } from "./support/browser.js";
+import { packedPage } from "./support/packed-page.js";
+import { closed } from "./support/packed-site.js";
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -47,29 +47,14 @@ const ADA = { id: 1, firstName: "Ada", age: 36, active: true, tags: ["first"], a
 const BEA = { id: 2, firstName: "Bea", age: 40, active: false, tags: [], address: { street: "C", city: "D" } };
 const MEGABYTE = 1024 * 1024;
 
-let folder, site, profile, browser, page;
-const troubles = [];
-
-before(async () => {
-  folder = await unpack();
-  site = await serve({ folder, pages: { "/": PAGE } });
-  profile = await tempDir();
-  browser = await launch(profile);
-});
-
-after(async () => {
-  await browser?.close();
-  await site?.close();
-  if (profile) await removeDir(profile);
-  if (folder) await removeDir(dirname(folder));
-});
+const site = packedPage(PAGE);
+let page;
 
 /** A fresh page with nothing stored, on which `init()` was not called yet. */
 async function blank() {
   await page?.close();
-  page = await browser.context.newPage();
-  page.on("pageerror", (error) => troubles.push(error.message));
-  const session = await browser.context.newCDPSession(page);
+  page = await site.context.newPage();
+  const session = await site.context.newCDPSession(page);
   await session.send("Storage.clearDataForOrigin", { origin: site.origin, storageTypes: "all" });
   await load();
 }
@@ -80,7 +65,7 @@ async function load() {
 }
 
 afterEach(() => {
-  const found = troubles.splice(0);
+  const found = site.troubles.splice(0);
   assert.deepEqual(found, [], "no error was left uncaught in the page");
 });
 

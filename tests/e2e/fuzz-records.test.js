@@ -4,13 +4,11 @@
  */
 /* global run -- of the page */
 import assert from "node:assert/strict";
-import { dirname } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import fc from "fast-check";
 import { damaged, damages } from "../fuzz/support/records.js";
 import { holds } from "../fuzz/support/fuzz.js";
-import { launch, removeDir, tempDir } from "./support/browser.js";
-import { serve, unpack } from "./support/packed-site.js";
+import { packedPage } from "./support/packed-page.js";
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -143,32 +141,13 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-let folder, site, profile, browser, page;
-const troubles = [];
-
-before(async () => {
-  folder = await unpack();
-  site = await serve({ folder, pages: { "/": PAGE } });
-  profile = await tempDir();
-  browser = await launch(profile);
-  page = browser.page;
-  page.on("pageerror", (error) => troubles.push(error.message));
-  await page.goto(site.origin);
-  await page.waitForFunction(() => window.run !== undefined);
-});
-
-after(async () => {
-  await browser?.close();
-  await site?.close();
-  if (profile) await removeDir(profile);
-  if (folder) await removeDir(dirname(folder));
-});
+const site = packedPage(PAGE, () => window.run !== undefined);
 
 test("damaged records are loaded or set apart, and those beside them lose nothing", async (t) => {
   const place = fc.constantFrom("delta", "block", "block", "alone");
   let [loaded, apart] = [0, 0];
   await holds(t, 100, fc.array(fc.tuple(fc.nat(4), damages, place), { maxLength: 8 }), async (list) => {
-    const told = await page.evaluate((drawn) => run(drawn), list);
+    const told = await site.page.evaluate((drawn) => run(drawn), list);
     assert.deepEqual(told.seen, ["settled", "new", "edited"]);
     assert.deepEqual(told.again, ["settled", "new", "edited", "made"]);
     if (told.apart === 0) assert.equal(told.said, undefined);
@@ -178,7 +157,7 @@ test("damaged records are loaded or set apart, and those beside them lose nothin
     // Of some the damage is that they are the same, or erase each other.
     assert.ok(told.items + told.removed + told.apart <= told.count);
     [loaded, apart] = [loaded + told.items, apart + told.apart];
-    assert.deepEqual(troubles, []);
+    assert.deepEqual(site.troubles, []);
   });
   t.diagnostic(`${loaded} records were loaded, ${apart} set apart`);
   assert.ok(loaded > 50 && apart > 50);

@@ -222,6 +222,30 @@ test("an_error_that_middleware_is_given_says_what_failed_and_nothing_of_the_requ
   assert.deepEqual(foundIn(inspect(error, { depth: 9 }) + JSON.stringify(error)), []);
 });
 
+test("a_header_that_cannot_be_sent_is_refused_by_its_name_and_its_value_is_told_to_nobody", async (t) => {
+  await init();
+  const transporter = new HttpTransporter({ baseUrl: "http://127.0.0.1:9", path: "people" });
+  const heard = [];
+  transporter.use({
+    name: "token",
+    send({ req }) {
+      req.headers["X-Token"] = `${CANARIES.token}\n`.repeat(2);
+    },
+    transmissionError: ({ error }) => void heard.push(error),
+  });
+  const store = new Store({ name: "headers", schema: new Schema({ properties: { name: String } }), transporter });
+  t.after(() => store.close());
+  const item = store.create({ name: "Ada" });
+  const error = await item.onceSynced().catch((thrown) => thrown);
+  assert.equal(error.status, 422);
+  assert.match(error.body, /X-Token/);
+  const { lastError } = store.status;
+  const texts = [error, item.error, lastError, store.pending()[0].reason, ...heard].map(
+    (one) => inspect(one, { depth: 9 }) + JSON.stringify(one),
+  );
+  assert.deepEqual(foundIn(texts.join("\n")), []);
+});
+
 test("no_secret_of_a_program_under_node_is_in_its_output_in_an_error_or_in_its_state_but_for_its_tokens", async (t) => {
   const heard = [];
   let logins = 0;

@@ -274,7 +274,9 @@ export function compose(options, { method, url, headers, body }) {
   const lines = [];
   for (const [name, given] of Object.entries(headers ?? {})) {
     const value = String(given).trim();
-    if (!isToken(name) || !isValue(value)) return `no header can be \`${name}: ${value}\``;
+    if (!isToken(name)) return `no header can have the name \`${name}\``;
+    // The value may be a secret, and what is said of a refusal is stored.
+    if (!isValue(value)) return `the header \`${name}\` has a line break or another character that no header can hold`;
     lines.push(name, value);
   }
   return [url, method, lines, body === undefined ? undefined : JSON.stringify(body)];
