@@ -587,20 +587,22 @@ impl<R: Row> Engine<R> {
         // What was read here has another key here.
         let keyed: Set<&str> =
             records.iter().filter_map(|record| record.remote_key.as_ref()).map(|key| key.text()).collect();
-        let gone: Vec<ItemId> = self
-            .items
-            .iter()
-            .filter(|(_, item)| {
-                let is_made_here = item.own.iter().any(|own| own.deed == Deed::Edit(Action::Create));
-                let is_there = there.contains(&item.storage_key.text())
-                    || item.remote_key.as_ref().is_some_and(|key| keyed.contains(&key.text()));
-                // What the server has may never have been written down.
-                let is_edited = !item.own.is_empty() && (item.remote_key.is_some() || is_made_here);
-                item.store == store && item.kept && !is_edited && !is_there
-            })
-            .map(|(id, _)| id)
-            .collect();
-        gone.into_iter().for_each(|id| self.let_go_elsewhere(id));
+        let is_gone = |item: &Item<R>| {
+            let is_made_here = item.own.iter().any(|own| own.deed == Deed::Edit(Action::Create));
+            let is_there = there.contains(&item.storage_key.text())
+                || item.remote_key.as_ref().is_some_and(|key| keyed.contains(&key.text()));
+            item.store == store && item.kept && !is_made_here && !is_there
+        };
+        let gone: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_gone(item)).map(|(id, _)| id).collect();
+        for id in gone {
+            // What the server has may never have been written down.
+            if self.items.get(id).is_some_and(|item| !item.own.is_empty() && item.remote_key.is_some()) {
+                self.lose_record(id);
+            } else {
+                self.let_go_elsewhere(id);
+            }
+        }
+        self.ask_awaited(store);
         records.into_iter().for_each(|record| self.adopt(store, record));
         self.drop_erasures(store);
         if leads {
@@ -844,6 +846,47 @@ impl<R: Row> Engine<R> {
         }
     }
 
+    /// It is in no record any more, but was edited here since: as if that were an edit of what is not here yet, it is asked for.
+    fn lose_record(&mut self, id: ItemId) {
+        self.free_lane(id);
+        self.unslot(id);
+        let Some(item) = self.items.get_mut(id) else { return };
+        (item.sync, item.validator, item.ahead, item.deciding) = (None, None, None, None);
+        item.kept = false;
+        item.awaited = !item.own.iter().any(|own| own.deed == Deed::Edit(Action::Delete));
+        let (store, row) = (item.store, item.row.clone());
+        self.put_own_on_top(id, &row);
+        if self.items.get(id).is_some_and(|item| item.sync.is_some()) {
+            self.stores[store].unsynced.insert(id);
+        } else {
+            self.stores[store].unsynced.remove(&id);
+        }
+        self.tell(id);
+        self.reslot(id);
+    }
+
+    /// What was done here and is in no record yet comes after what is.
+    fn put_own_on_top(&mut self, id: ItemId, base: &R) {
+        let Some(item) = self.items.get(id) else { return };
+        let (own, has_origin) = (item.own.clone(), self.stores[item.store].origin.is_some());
+        let known = item.sync.as_ref().and_then(|sync| sync.last_seq());
+        self.next_seq = self.next_seq.max(known.unwrap_or(self.next_seq));
+        for Own { deed, fields, .. } in own {
+            let (key, last) = (self.random.uuid(), self.next_seq());
+            let Some(item) = self.items.get_mut(id) else { return };
+            if let Deed::Edit(action) = deed
+                && (has_origin || action == Action::Delete)
+            {
+                let sync = item.sync_mut(if item.awaited { Settled::New } else { Settled::Existent });
+                if sync.settled == Settled::Existent {
+                    sync.add_base(fields.without(sync.base_fields), base);
+                }
+                let edit = Edit { action, fields, first: last, last, key };
+                sync.pending = Some(put_behind(sync.pending.take(), edit));
+            }
+        }
+    }
+
     fn lacks_key(&self, id: ItemId, key: &Key) -> bool {
         self.items.get(id).is_some_and(|item| item.remote_key.as_ref() != Some(key))
     }
@@ -853,7 +896,7 @@ impl<R: Row> Engine<R> {
         self.unslot(id);
         let Some(item) = self.items.get_mut(id) else { return };
         let (store, was_removed) = (item.store, item.is_removed());
-        let (all, has_origin, clock) = (self.stores[store].fields, self.stores[store].origin.is_some(), self.clock);
+        let (all, clock) = (self.stores[store].fields, self.clock);
         if item.storage_key != record.storage_key {
             let before = std::mem::replace(&mut item.storage_key, record.storage_key.clone());
             let known = &mut self.stores[store].by_storage;
@@ -893,23 +936,7 @@ impl<R: Row> Engine<R> {
         item.deciding = None;
         // The sender has written it down just now: no answer that was asked for before takes it back.
         item.touched = clock;
-        let own = item.own.clone();
-        let known = item.sync.as_ref().and_then(|sync| sync.last_seq());
-        self.next_seq = self.next_seq.max(known.unwrap_or(self.next_seq));
-        for Own { deed, fields, .. } in own {
-            let (key, last) = (self.random.uuid(), self.next_seq());
-            let Some(item) = self.items.get_mut(id) else { return };
-            if let Deed::Edit(action) = deed
-                && (has_origin || action == Action::Delete)
-            {
-                let sync = item.sync_mut(Settled::Existent);
-                if sync.settled == Settled::Existent {
-                    sync.add_base(fields.without(sync.base_fields), &record.row);
-                }
-                let edit = Edit { action, fields, first: last, last, key };
-                sync.pending = Some(put_behind(sync.pending.take(), edit));
-            }
-        }
+        self.put_own_on_top(id, &record.row);
         let Some(item) = self.items.get(id) else { return };
         let (unsynced, removed) = (item.sync.is_some(), item.is_removed());
         // Which edit of this tab is in which of another's nobody knows: all of them have to be taken.

@@ -903,7 +903,7 @@ async fn what_makes_no_sense_among_what_tabs_share_counts_as_nothing() {
     room.persist(fenced(5, NOBODY, r#"[{"_id":"b"}]"#)).await.expect("committed");
     assert_eq!(sender(&room).await, Mark { tab: 5, count: 1 });
     // One without a place is not seen; one with another tab's is erased all the same.
-    let batch = StoreWrites { forgotten: vec![(3, 0, 0)], ..fenced(5, NOBODY, "[]").remove(0) };
+    let batch = StoreWrites { forgotten: vec![(0, 0)], ..fenced(5, NOBODY, "[]").remove(0) };
     room.persist(vec![batch]).await.expect("committed");
     assert_eq!(notes(&room).await, "[]");
     room.keep_strays(STORE, &js("return [[17]]").unchecked_into(), &js("return ['no row']").unchecked_into());

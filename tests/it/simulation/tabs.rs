@@ -40,6 +40,7 @@ const EDITED: [usize; 2] = [1, 2];
 /// What the histories of a run have seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
+    pub histories: u64,
     pub steps: u64,
     pub edits: u64,
     pub requests: u64,
@@ -51,6 +52,7 @@ pub struct Seen {
 
 impl Seen {
     pub fn add(&mut self, other: Self) {
+        self.histories += other.histories;
         self.steps += other.steps;
         self.edits += other.edits;
         self.requests += other.requests;
@@ -147,6 +149,8 @@ pub struct Tabs {
     seen: BTreeMap<i64, Option<i64>>,
     /// What was said to be stored: the fields of items, and removals.
     stored: BTreeMap<i64, Done>,
+    /// The tabs that edited an item after it was made.
+    editors: BTreeMap<i64, BTreeSet<u32>>,
     /// Items that somebody removed.
     removed: BTreeSet<i64>,
     /// Whether a create may have been sent twice, or its answer was lost.
@@ -190,9 +194,10 @@ impl Tabs {
             tokens: 0,
             seen: BTreeMap::new(),
             stored: BTreeMap::new(),
+            editors: BTreeMap::new(),
             removed: BTreeSet::new(),
             is_uncertain: false,
-            seen_by_now: Seen::default(),
+            seen_by_now: Seen { histories: 1, ..Seen::default() },
             steps: None,
         }
     }
@@ -572,6 +577,7 @@ impl Tabs {
                 values[field] = Some(value);
                 fields = fields.with(FieldSet::one(field));
                 self.done(id, name).values.push((field, value));
+                self.editors.entry(name).or_default().insert(id);
             }
         }
         self.input(id, Input::Update { item, row: MapRow::new(values), fields, source: Source::State })?;
@@ -688,7 +694,8 @@ impl Tabs {
                 continue;
             }
             // A create that another tab has sent, and its row that was read here, are two items until they turn out to be one.
-            if done.is_removed && done.was_keyless == row.remote_key().is_none() {
+            if done.is_removed && done.was_keyless == row.remote_key().is_none() && !self.is_edited_elsewhere(id, item)
+            {
                 return broken("no resurrection", format!("{id} sees {item:?} {row:?} again"));
             }
             // An edit of what is removed elsewhere is nothing, and so is not seen for the moment until that is heard of.
@@ -702,6 +709,15 @@ impl Tabs {
             }
         }
         Ok(())
+    }
+
+    /// Whether another tab has edited it, and that is still to be sent or was refused: then it is there again, as what that is about.
+    fn is_edited_elsewhere(&self, id: u32, item: ItemId) -> bool {
+        let Some(tab) = self.tabs.get(&id) else { return false };
+        let name = tab.engine.row(item).and_then(|row| row.get(NAME));
+        let editors = name.and_then(|name| self.editors.get(&name));
+        editors.is_some_and(|editors| editors.iter().any(|editor| *editor != id))
+            && tab.engine.pending(STORE).iter().any(|edit| edit.item == item && edit.action == Action::Update)
     }
 
     /// Whether a plain server has made two rows of one create whose answer was lost.
