@@ -786,7 +786,8 @@ impl<R: Row> Engine<R> {
             note.row.pick(if is_new { note.fields } else { FieldSet::NONE }),
             note.storage_key.clone(),
         );
-        item.touched = self.clock;
+        // What is read of it now is older than the edit, and is wanted all the same.
+        item.touched = if is_new { self.clock } else { item.touched };
         item.remote_key.clone_from(&note.remote_key);
         item.awaited = !is_new;
         item.kept = true;

@@ -893,17 +893,17 @@ async fn what_makes_no_sense_among_what_tabs_share_counts_as_nothing() {
          const m = db.transaction(['deltas', 'meta'], 'readwrite'); const s = m.objectStore('meta');
          const g = m.objectStore('deltas').get('guard');
          g.onsuccess = () => m.objectStore('deltas').put({{...g.result, senders: new Map([['people', 'odd']])}}, 'guard');
-         s.put({{}}, ['people', 'notes']); s.put(17, ['people', 'note', 3, 'x']); s.put([], ['people', 'note', 'y']);
+         s.put({{}}, ['people', 'notes']); s.put(17, ['people', 'note', 4, 1, 3]); s.put([], ['people', 'note', 'y']);
          s.put(1, ['people', 'other']); s.put(2, ['people']);
          await new Promise(r => m.oncomplete = r); db.close()"
     ))
     .await;
     assert_eq!(sender(&room).await, NOBODY);
-    assert_eq!(notes(&room).await, "[[3,0,0,[17]]]");
+    assert_eq!(notes(&room).await, "[[3,4,1,[17]]]");
     room.persist(fenced(5, NOBODY, r#"[{"_id":"b"}]"#)).await.expect("committed");
     assert_eq!(sender(&room).await, Mark { tab: 5, count: 1 });
-    // One without a place is not seen; one with another tab's is erased all the same.
-    let batch = StoreWrites { forgotten: vec![(0, 0)], ..fenced(5, NOBODY, "[]").remove(0) };
+    // One without a place is not seen.
+    let batch = StoreWrites { forgotten: vec![(4, 1)], ..fenced(5, NOBODY, "[]").remove(0) };
     room.persist(vec![batch]).await.expect("committed");
     assert_eq!(notes(&room).await, "[]");
     room.keep_strays(STORE, &js("return [[17]]").unchecked_into(), &js("return ['no row']").unchecked_into());

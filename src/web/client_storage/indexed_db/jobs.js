@@ -414,7 +414,8 @@ function readBeside(transaction, shelf, then) {
       const value = values.result[at];
       if (kind === "mark" && typeof value === "string") beside.mark = value;
       else if (kind === "notes") shelf.place = asCount(value);
-      else if (kind === "note") beside.notes.push([...[2, 0, 1].map((nth) => asCount(of[nth])), asBlock(value)]);
+      else if (kind === "note" && asCount(of[2]) > 0)
+        beside.notes.push([...[2, 0, 1].map((nth) => asCount(of[nth])), asBlock(value)]);
     });
     beside.notes.sort(([one], [other]) => one - other);
     then(beside);
