@@ -485,10 +485,16 @@ export class Store<V = any> {
    */
   pending(): PendingEdit<V>[];
 
-  /** Sends what can be sent now; settles when nothing is left to send or the server is unreachable. */
+  /**
+   * Sends what can be sent now; settles when nothing is left to send or the server is unreachable. In a tab that does not send
+   * (`status.sender`) it asks the one that does.
+   */
   flush(): Promise<void>;
 
-  /** Stops sending; edits go on being stored. `status.connection` is then `"paused"`. */
+  /**
+   * Stops the requests of this tab; edits go on being stored. `status.connection` is then `"paused"`. Of several tabs the one that sends
+   * has to be paused for nothing to be sent.
+   */
   pause(): void;
 
   /** Sends again, after {@link Store.pause} or after the server asked for credentials. */
@@ -525,7 +531,18 @@ export interface StoreStatus {
   readonly pending: number;
   /** Edits that the server has refused, kept until `retry()` or `discard()`. */
   readonly parked: number;
-  /** Whether this tab is the one that sends. */
+  /**
+   * Whether this tab is the one that sends the edits of the store. Of several tabs with one {@link IndexedDbClientStorage} one does, and
+   * sends those of all; each reads for itself. Another takes its place when it is closed, frozen, or silent for 5 s. A change of it is
+   * told to {@link Store.subscribe}.
+   *
+   * In the others everything can be used as in this one, and what is edited in one tab is soon in all: an edit there is stored at once, and
+   * sent and synced by the sender. So are {@link PendingEdit.retry} and {@link PendingEdit.discard}: they take effect when the sender has
+   * done them, and `pending()` shows it then.
+   *
+   * True in every tab, each of which then sends for itself, with another client storage, without a usable one, and where the browser has
+   * neither `navigator.locks` nor `BroadcastChannel`, as in an insecure context: open such a store in one tab at a time.
+   */
   readonly sender: boolean;
   /** The last thing that went wrong. */
   readonly lastError?: ConcordiaError;

@@ -3,6 +3,7 @@
 import load, { isSound, start } from "./wasm/concordia.js";
 import { ConcordiaError, POISONED, toError } from "./error.js";
 import { nextEpoch } from "./epoch.js";
+import { Tabs } from "./tabs.js";
 
 let loading;
 let ready = false;
@@ -23,7 +24,7 @@ export function init(input) {
 
 async function instantiate(input) {
   await load({ module_or_path: (await input) ?? (await beside()) });
-  start({ changed, made, touched, settled, turned: nextEpoch });
+  start({ changed, made, touched, settled, turned: nextEpoch, tabs: Tabs.of });
   globalThis.addEventListener?.("error", ({ error }) => suspect(error));
   globalThis.addEventListener?.("unhandledrejection", ({ reason }) => suspect(reason));
   ready = true;

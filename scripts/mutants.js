@@ -17,6 +17,7 @@ import { mutants } from "../tests/mutants/mutants.js";
 /** A mutant that runs longer makes no end of something. */
 const LIMIT_SECONDS = 180;
 const SIMULATION = "simulation::every_invariant_holds_in_every_history";
+const SIMULATION_OF_TABS = `${SIMULATION}_of_several_tabs`;
 const COPY = join("target", "mutants", "source");
 /** In the copy alone: which mutant this process tries is told to it from outside. */
 const SWITCH = `
@@ -101,12 +102,13 @@ function compile() {
 
 /** The source without a mutant has to pass, or nothing is shown. */
 async function check(number, name) {
-  const result = await run(number, ["--exact", SIMULATION, "--nocapture"], 20_000);
+  const result = await run(number, ["--exact", SIMULATION, SIMULATION_OF_TABS, "--nocapture"], 20_000);
   if (!result.ok) throw new Error(`with ${name} of the mutants the simulation fails\n${result.output.slice(-2_000)}`);
 }
 
-async function tryOut({ number, hidden }) {
-  const simulated = await run(number, ["--exact", SIMULATION, "--nocapture"], hidden ? "1" : values.histories);
+async function tryOut({ number, hidden, tabs }) {
+  const simulation = tabs ? SIMULATION_OF_TABS : SIMULATION;
+  const simulated = await run(number, ["--exact", simulation, "--nocapture"], hidden ? "1" : values.histories);
   const histories = /broken after (\d+) histories/.exec(simulated.output)?.[1];
   const invariant = /breaks \[([\w -]+)\]/.exec(simulated.output)?.[1];
   if (histories) return { by: `${histories} histories${invariant ? ` (${invariant})` : ""}` };

@@ -11,7 +11,7 @@ import { gzipSync } from "node:zlib";
 import { filesLoadedBy } from "./module-graph.js";
 
 const LIMIT_BYTES = 90_000;
-const GUARD_BYTES = 122_000;
+const GUARD_BYTES = 139_000;
 const MODULE = "pkg/wasm/concordia_bg.wasm";
 
 const weight = (file, bytes) => ({ file, raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length });

@@ -14,10 +14,12 @@ use crate::{
     engine::{
         error::Fault,
         id::{CommandId, StoreId},
+        sender::Mark,
     },
     web::{
         driver::{Driver, driver, poisoned},
         record::fault_object,
+        tabs::News,
         transporter::custom::Asked,
     },
 };
@@ -42,7 +44,7 @@ fn broken() -> JsValue {
     thrown(poisoned())
 }
 
-/// Makes the page's engine. `page` has the callbacks `changed`, `settled` and `turned`.
+/// Makes the page's engine. `page` has the callbacks that `web::driver` names.
 #[wasm_bindgen]
 pub fn start(page: &JsValue) {
     crate::web::driver::start(page);
@@ -72,6 +74,20 @@ pub fn loaded(store: u16, records: &JsValue, error: &JsValue) -> Thrown<()> {
 #[wasm_bindgen]
 pub fn persisted(command: u32, error: &JsValue) {
     crate::web::driver::persisted(CommandId(command), error);
+}
+
+/// This tab has got the lock of a store; or it has not, or has lost it.
+#[wasm_bindgen]
+pub fn leads(store: u16, won: bool) {
+    crate::web::driver::leads(StoreId(store), won);
+}
+
+/// Another tab has said something about a store: see `web::tabs`. Numbers that are no counts say nothing.
+#[wasm_bindgen]
+pub fn told(store: u16, word: u32, tab: f64, count: f64, news: Option<News>) {
+    if let (Some(tab), Some(count)) = (crate::web::record::count(tab), crate::web::record::count(count)) {
+        crate::web::driver::told(StoreId(store), word, Mark { tab, count }, news.as_ref());
+    }
 }
 
 /// Whether the engine still works. A trap in the middle of a step leaves it borrowed for ever.

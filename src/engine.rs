@@ -31,6 +31,7 @@ mod reconcile;
 mod relation;
 pub mod row;
 pub mod schema;
+pub mod sender;
 mod sorted;
 mod storage;
 mod store;
@@ -70,6 +71,8 @@ pub struct Engine<R> {
     clock: Instant,
     random: Random,
     keys: Keys,
+    /// What tells this tab from others, once that matters.
+    tab: Option<u64>,
     next_seq: Seq,
     next_command: u32,
     stores: Stores,
@@ -100,6 +103,7 @@ impl<R: Row> Engine<R> {
             now: Millis(0),
             clock: Instant(0),
             keys: Keys::default(),
+            tab: None,
             random,
             next_seq: Seq(0),
             next_command: 0,
@@ -147,9 +151,13 @@ impl<R: Row> Engine<R> {
             Input::Resume(store) => self.pause(store, false),
             Input::Close(store, token) => self.close(store, token),
             Input::TurnEnded => self.run(),
-            Input::Loaded { store, records, problem, cursor, lost } => {
-                self.loaded(store, records, problem, cursor, lost)
+            Input::Loaded { store, records, problem, cursor, lost, others } => {
+                self.loaded(store, records, problem, cursor, lost, others)
             }
+            Input::Leads(store, won) => self.lock_turned(store, won),
+            Input::Told(store, word) => self.heard_tab(store, word),
+            Input::NotesRead(store, Ok(notes)) => self.notes_read(store, notes),
+            Input::NotesRead(store, Err(_)) => self.notes_not_read(store),
             Input::StorageEnded(storage, failure) => self.storage_ended(storage, failure),
             Input::Persisted(command, result) => self.persisted(command, result),
             Input::Answered(command, answer) => self.answered(command, &answer),
@@ -176,6 +184,7 @@ impl<R: Row> Engine<R> {
     /// Lets everything that is due happen.
     fn run(&mut self) {
         self.retry_storages();
+        self.keep_up();
         self.relate_waiting();
         self.dispatch();
         self.persist();
@@ -184,7 +193,7 @@ impl<R: Row> Engine<R> {
         let now = self.now;
         let origins = self.origins.iter().filter_map(|origin| origin.wake_at(now));
         let storages = self.storages.values().filter_map(|storage| storage.retry_at);
-        self.out.wake_at = origins.chain(storages).min();
+        self.out.wake_at = origins.chain(storages).chain(self.silences()).min();
     }
 
     fn finish(&mut self) -> Output<R> {

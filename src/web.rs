@@ -8,4 +8,5 @@ pub mod clock;
 pub mod driver;
 pub mod record;
 pub mod row;
+pub mod tabs;
 pub mod transporter;

@@ -127,7 +127,7 @@ pub fn keeper(keeper: Keeper) -> Thrown<u32> {
 #[wasm_bindgen(js_name = databaseLoad)]
 pub fn database_load(number: u16, store: &str) -> Thrown<Promise> {
     // Each record says its version itself.
-    let loading = opened(number)?.load(store, KEY_PLACE, u32::MAX);
+    let loading = opened(number)?.load(store, KEY_PLACE, u32::MAX, false);
     Ok(future_to_promise(async move {
         loading.await.map(|stored| stored.records.into()).map_err(|failure| thrown(failure.fault()))
     }))
@@ -136,7 +136,8 @@ pub fn database_load(number: u16, store: &str) -> Thrown<Promise> {
 /// Writes rows of a store into a database, and erases others; `version` is that of their schema.
 #[wasm_bindgen(js_name = databaseWrite)]
 pub fn database_write(number: u16, store: String, puts: Array, erased: Vec<JsValue>, version: u32) -> Thrown<Promise> {
-    let batch = vec![StoreWrites { store, key_name: KEY_PLACE.into(), puts, erased, mark: None, version }];
+    let batch =
+        vec![StoreWrites { store, key_name: KEY_PLACE.into(), puts, erased, version, ..StoreWrites::default() }];
     let writing = opened(number)?.persist(batch);
     Ok(future_to_promise(async move {
         writing.await.map(|()| JsValue::UNDEFINED).map_err(|failure| thrown(failure.fault()))

@@ -24,12 +24,14 @@ use crate::{
 #[wasm_bindgen(module = "/src/web/row.js")]
 extern "C" {
     #[wasm_bindgen(js_name = statusObject)]
+    #[allow(clippy::too_many_arguments)]
     fn status_object(
         connection: &str,
         durable: bool,
         storage_error: &JsValue,
         pending: f64,
         parked: f64,
+        sender: bool,
         estimate: &JsValue,
         last_error: &JsValue,
     ) -> JsValue;
@@ -132,8 +134,9 @@ impl StoreHandle {
             },
             asks_uncertain,
             probes: link.as_ref().is_some_and(Link::probes),
+            shared: false,
         };
-        let shell = StoreShell { name, shape, link, storage };
+        let shell = StoreShell { name, shape, link, storage, tabs: None };
         let id = driver.open(shell, options).map_err(thrown)?;
         Ok(Self { driver, id, shape })
     }
@@ -220,7 +223,7 @@ impl StoreHandle {
         self.act(Input::Heard(self.id, rows))
     }
 
-    /// Lets go of databases that no open store uses.
+    /// Lets go of databases that no open store uses, and of the locks of closed stores.
     #[wasm_bindgen(js_name = releaseDatabases)]
     pub fn release_databases(&self) {
         self.driver.release_storages();
@@ -285,7 +288,7 @@ impl StoreHandle {
     /// How the store is: `StoreStatus`, with faults as `{code, message, status?, body?}`.
     #[wasm_bindgen(getter)]
     pub fn status(&self) -> Thrown<JsValue> {
-        let status = self.read(|engine| engine.status(self.id))?;
+        let (status, sender) = self.read(|engine| (engine.status(self.id), engine.is_sender(self.id)))?;
         let storage = self.driver.shell(self.id).and_then(|shell| shell.storage);
         let is_database = storage.is_some_and(|id| self.driver.database(id).is_some());
         Ok(status_object(
@@ -294,6 +297,7 @@ impl StoreHandle {
             &fault_or_none(status.storage_error.as_ref()),
             status.pending as f64,
             status.parked as f64,
+            sender,
             &if is_database { room_left() } else { JsValue::UNDEFINED },
             &fault_or_none(status.last_error.as_ref()),
         ))

@@ -31,5 +31,11 @@ pub const BATCH_TRIES: u32 = 3;
 /// An outage that is shorter is no reason to read whole collections again: nobody who looks at the page for as long as
 /// that expects news. What has a cursor is read again after any outage, since that costs next to nothing.
 pub const OUTAGE_MISSED: Millis = Millis(5_000);
+/// How long a tab waits for a word of the sender before it takes its place: much longer than a page is busy, and short
+/// enough that what is edited beside a frozen tab is sent while somebody looks.
+pub const SILENCE: Millis = Millis(5_000);
+/// How long a sender that has written nothing may send an attempt again without writing. Shorter than the silence after which
+/// another tab takes its place.
+pub const LEASE: Millis = Millis(2_500);
 /// Pages of one read: at ten rows a page more than memory holds, and an end for a server that always knows one more.
 pub const MAX_PAGES: usize = 10_000;

@@ -96,7 +96,8 @@ impl<R: Row> Engine<R> {
 
     /// Wants to read what decides a dispute: the item, or for a create that has no key yet the collection.
     pub(super) fn ask_about(&mut self, id: ItemId) {
-        let Some(item) = self.items.get(id).filter(|item| item.disputed().is_some()) else { return };
+        let is_ours = |item: &&Item<R>| item.disputed().is_some() && self.leads(item.store);
+        let Some(item) = self.items.get(id).filter(is_ours) else { return };
         let (store, has_key) = (item.store, item.remote_key.is_some());
         let Some(place) = self.stores[store].origin.filter(|_| self.may_ask(store)) else { return };
         if !has_key {
@@ -122,7 +123,8 @@ impl<R: Row> Engine<R> {
 
     /// Creates without a key that wait for a read of the collection.
     fn nameless_disputes(&self, store: StoreId) -> impl Iterator<Item = ItemId> {
-        let is_it = |item: &Item<R>| item.remote_key.is_none() && item.disputed().is_some();
+        let leads = self.leads(store);
+        let is_it = move |item: &Item<R>| leads && item.remote_key.is_none() && item.disputed().is_some();
         self.stores[store].unsynced.iter().copied().filter(move |id| self.items.get(*id).is_some_and(is_it))
     }
 

@@ -12,6 +12,7 @@ use super::{
     lifecycle::{Action, Coalesced, Settled, coalesce},
     output::Made,
     row::{FieldSet, RemoteRow, Row},
+    sender::{Deed, put_behind},
     store::closed,
 };
 
@@ -30,6 +31,7 @@ impl<R: Row> Engine<R> {
         if source == Source::State {
             let fields = self.stores[store].fields;
             self.record_edit(id, Action::Create, fields, Settled::New);
+            self.own(id, Deed::Edit(Action::Create), fields);
         }
         self.touch(id);
         self.end_turn();
@@ -82,6 +84,7 @@ impl<R: Row> Engine<R> {
         self.keep_base(id, fields);
         self.overwrite(id, fields, row);
         self.record_edit(id, Action::Update, fields, Settled::Existent);
+        self.own(id, Deed::Edit(Action::Update), fields);
         self.tell(id);
         self.touch(id);
         self.end_turn();
@@ -97,18 +100,31 @@ impl<R: Row> Engine<R> {
 
     pub(super) fn remove(&mut self, id: ItemId, source: Source) -> Result<(), Fault> {
         let item = self.items.get(id).ok_or_else(removed)?;
-        let store = item.store;
         self.plan_edit(item, Action::Delete)?;
         self.end_turn();
-        if source == Source::Transporter || self.stores[store].origin.is_none() {
+        if source == Source::Transporter {
             self.forget(id);
-            return Ok(());
+        } else {
+            self.own(id, Deed::Edit(Action::Delete), FieldSet::NONE);
+            self.remove_item(id);
         }
-        self.unpark(id, true);
-        let Some(item) = self.items.get_mut(id) else { return Ok(()) };
+        Ok(())
+    }
+
+    /// Removes an item that may be removed.
+    pub(super) fn remove_item(&mut self, id: ItemId) {
+        let Some(store) = self.items.get(id).map(|item| item.store) else { return };
+        let is_shared = self.stores[store].tabs.is_some();
+        if !is_shared && self.stores[store].origin.is_none() {
+            return self.forget(id);
+        }
+        if self.keeps_records(store) {
+            self.unpark(id, true);
+        }
+        let Some(item) = self.items.get_mut(id) else { return };
         // To delete it its key is enough: it need not be here first.
         let settled = if std::mem::take(&mut item.awaited) { Settled::New } else { Settled::Existent };
-        if coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
+        if !is_shared && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
             // A create that never left, or was refused, and its delete: there is nothing to say.
             self.forget(id);
         } else {
@@ -117,7 +133,6 @@ impl<R: Row> Engine<R> {
             self.touch(id);
             self.release(Some(id));
         }
-        Ok(())
     }
 
     fn plan_edit(&self, item: &Item<R>, action: Action) -> Result<(), Fault> {
@@ -131,7 +146,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Keeps the server's side of fields that are edited for the first time.
-    fn keep_base(&mut self, id: ItemId, fields: FieldSet) {
+    pub(super) fn keep_base(&mut self, id: ItemId, fields: FieldSet) {
         let Some(item) = self.items.get_mut(id) else { return };
         let row = item.row.clone();
         // What the server holds of an awaited item is not known yet.
@@ -142,11 +157,13 @@ impl<R: Row> Engine<R> {
     }
 
     /// Puts an edit behind what the item already has to say.
-    fn record_edit(&mut self, id: ItemId, action: Action, fields: FieldSet, settled: Settled) {
+    pub(super) fn record_edit(&mut self, id: ItemId, action: Action, fields: FieldSet, settled: Settled) {
         let (last, key, now) = (self.next_seq(), self.random.uuid(), self.clock);
         let Some(item) = self.items.get_mut(id) else { return };
         let store = item.store;
-        if self.stores[store].origin.is_none() {
+        let is_shared = self.stores[store].tabs.is_some();
+        // Of a removal the other tabs have still to hear.
+        if self.stores[store].origin.is_none() && !(is_shared && action == Action::Delete) {
             item.sync = None;
             return;
         }
@@ -159,8 +176,8 @@ impl<R: Row> Engine<R> {
         let sync = item.sync_mut(settled);
         let edit = Edit { action, fields, first: last, last, key };
         sync.pending = match sync.pending.take() {
-            Some(before) => join(before, Some(edit), key),
-            None => Some(edit),
+            Some(before) if !is_shared => join(before, Some(edit), key),
+            before => Some(put_behind(before, edit)),
         };
         self.stores[store].unsynced.insert(id);
         self.reslot(id);
@@ -168,6 +185,25 @@ impl<R: Row> Engine<R> {
 
     /// The app sends a parked edit again, together with what was edited since.
     pub(super) fn retry(&mut self, id: ItemId) {
+        if self.passes_on(id, Deed::Retry) {
+            return;
+        }
+        self.retry_item(id);
+        self.run();
+    }
+
+    /// The sender does it. False if that is this tab.
+    fn passes_on(&mut self, id: ItemId, deed: Deed) -> bool {
+        let passes = self.items.get(id).is_some_and(|item| !self.keeps_records(item.store));
+        if passes {
+            self.own(id, deed, FieldSet::NONE);
+            self.touch(id);
+            self.end_turn();
+        }
+        passes
+    }
+
+    pub(super) fn retry_item(&mut self, id: ItemId) {
         let Some(item) = self.items.get_mut(id) else { return };
         item.disputes = 0;
         let store = item.store;
@@ -180,7 +216,6 @@ impl<R: Row> Engine<R> {
         self.tell(id);
         self.touch(id);
         self.release_waits(store);
-        self.run();
     }
 
     /// Makes a refused attempt a pending edit again, joined by what was edited since. An uncertain one stays: it was taken.
@@ -212,10 +247,15 @@ impl<R: Row> Engine<R> {
     /// Makes the attempt, which the server does not have, a pending edit again, joined by what was edited since.
     pub(super) fn unstart(&mut self, id: ItemId) {
         let key = self.random.uuid();
+        let is_shared = self.items.get(id).is_some_and(|item| self.stores[item.store].tabs.is_some());
         let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
         let Some(attempt) = sync.in_flight.take() else { return };
         match join(attempt.edit.clone(), sync.pending.take(), key) {
             Some(edit) => sync.pending = Some(edit),
+            None if is_shared => {
+                sync.pending = Some(Edit { first: attempt.edit.first, last: attempt.edit.last, ..Edit::delete(key) });
+                self.touch(id);
+            }
             None => {
                 // A create and its delete. The item is told to have gone when it was removed, so it leaves as removed.
                 sync.in_flight = Some(attempt);
@@ -228,10 +268,17 @@ impl<R: Row> Engine<R> {
 
     /// The app gives up what has not left for sure.
     pub(super) fn discard(&mut self, id: ItemId) {
+        if self.passes_on(id, Deed::Discard) {
+            return;
+        }
+        self.discard_item(id);
+        self.run();
+    }
+
+    pub(super) fn discard_item(&mut self, id: ItemId) {
         self.unstore(id);
         self.drop_decision(id);
         self.give_up(id, &Fault::new(Code::Discarded, "the edit was given up by discard()"));
-        self.run();
     }
 
     /// Gives up what was not taken for sure: the item goes back to what the server holds, or was sent.

@@ -141,6 +141,8 @@ pub enum StorageFailure {
     Refused(String),
     /// The database, or a store's rows in it, have a newer version than this code knows, or another tab asked to upgrade it.
     NewerVersion,
+    /// Another tab has written the records since. Nothing of the batch was written.
+    Outrun,
 }
 
 impl StorageFailure {
@@ -160,6 +162,7 @@ impl StorageFailure {
                 Code::Storage,
                 ["client storage cannot be used (", why, "); edits are kept in memory and still sent"].concat(),
             ),
+            Self::Outrun => Fault::new(Code::Storage, "another tab has written the records since; they are read again"),
             Self::NewerVersion => Fault::new(
                 Code::NewerVersion,
                 "the local database belongs to a newer version of the app, and nothing is written to it; reload the page to get that version",

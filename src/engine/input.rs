@@ -6,6 +6,7 @@ use super::{
     item::Sync,
     outcome::Answer,
     row::{FieldSet, RemoteRow},
+    sender::{Mark, Notes, Word},
 };
 
 /// Where values come from.
@@ -42,6 +43,8 @@ pub struct StoreOptions {
     pub asks_uncertain: bool,
     /// Whether its transporter can tell in a way of its own that the server can be reached (`Probe`).
     pub probes: bool,
+    /// Whether other tabs may have its client storage open, and can be told apart from this one (`Lead`).
+    pub shared: bool,
 }
 
 /// What is done about a field that was edited here and has another value there.
@@ -157,7 +160,15 @@ pub enum Input<R> {
         cursor: Option<String>,
         /// What was in it when it was last used here, if that is not the database that was read now.
         lost: Option<Lost>,
+        /// What other tabs have left.
+        others: Others<R>,
     },
+    /// This tab has got the lock of a store, so that it sends; or it has not got it, or has lost it.
+    Leads(StoreId, bool),
+    /// Another tab said something about a store.
+    Told(StoreId, Word<R>),
+    /// A `ReadNotes` was answered.
+    NotesRead(StoreId, Result<Vec<Notes<R>>, StorageFailure>),
     /// A client storage ended by itself, for all its stores.
     StorageEnded(StorageId, StorageFailure),
     /// A batch was committed, or was not.
@@ -244,6 +255,21 @@ pub struct Record<R> {
     pub validator: Option<Validator>,
     /// Set if it was written under an older version of the schema and has been brought to this one.
     pub migrated: Option<Migrated>,
+}
+
+/// What other tabs have left beside the records of a store.
+#[derive(Clone, Debug)]
+pub struct Others<R> {
+    /// Who wrote the records.
+    pub mark: Mark,
+    /// Edits that are not in the records yet, in their order.
+    pub notes: Vec<Notes<R>>,
+}
+
+impl<R> Default for Others<R> {
+    fn default() -> Self {
+        Self { mark: Mark::default(), notes: Vec::new() }
+    }
 }
 
 /// What bringing a record to another version of the schema has done to the payload of its attempt, if it has one.

@@ -6,6 +6,7 @@ use super::{
     id::{CommandId, IdempotencyKey, ItemId, Key, Seq, StoreId, Validator},
     lifecycle::{Action, Settled},
     row::{FieldSet, Row},
+    sender::Own,
     time::{Instant, Millis},
 };
 
@@ -193,6 +194,8 @@ pub(super) struct Item<R> {
     pub(super) heard: Instant,
     /// Counts what is to be stored.
     pub(super) version: u32,
+    /// The newest version that client storage was given.
+    pub(super) issued: u32,
     /// The newest version that client storage has committed.
     pub(super) committed: u32,
     /// Not from the server yet: made to be fetched, kept out of client storage until it is.
@@ -201,6 +204,14 @@ pub(super) struct Item<R> {
     pub(super) waits_for: Option<Vec<ItemId>>,
     /// Where the queue of its origin has it.
     pub(super) slot: Slot,
+    /// Whether client storage has a record of it.
+    pub(super) kept: bool,
+    /// What was done to it in this tab that is in no record yet, where there may be other tabs.
+    pub(super) own: Vec<Own>,
+    /// What this tab has set in fields that another has set since, while that is not known to be in a record.
+    pub(super) overruled: Option<(FieldSet, R)>,
+    /// The row of its record, where this tab has read a newer one but does not write records.
+    pub(super) ahead: Option<R>,
 }
 
 impl<R: Row> Item<R> {
@@ -219,10 +230,15 @@ impl<R: Row> Item<R> {
             touched: Instant(0),
             heard: Instant(0),
             version: 0,
+            issued: 0,
             committed: 0,
             awaited: false,
             waits_for: None,
             slot: Slot::Out,
+            kept: false,
+            own: Vec::new(),
+            overruled: None,
+            ahead: None,
         }
     }
 

@@ -42,10 +42,13 @@ impl<R: Row> Engine<R> {
     /// Finds the item's place in the queue of its origin.
     pub(super) fn reslot(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
-        let wanted = self.may_ask(item.store)
+        let item_store = item.store;
+        let wanted = self.may_ask(item_store)
             && !item.awaited
             && item.deciding.is_none()
+            && !item.is_stillborn()
             && self.may_leave(id).is_some()
+            && self.leads(item_store)
             && !self.looks_first(id);
         let Some(item) = self.items.get(id) else { return };
         let slot = if wanted { item.wanted_slot(id) } else { Slot::Out };
@@ -173,10 +176,14 @@ impl<R: Row> Engine<R> {
             // Never the key that may be stored with the edit: should this attempt leave without being stored, that one
             // comes back after a restart, for whatever the payload is then.
             sync.in_flight = Some(Attempt { validator, ..Attempt::new(Edit { key, ..edit }) });
+        }
+        // Of one that was sent before, the write is the proof that no other tab sends it.
+        let writes = is_new || self.may_be_deposed(store);
+        if writes {
             self.touch(id);
         }
         let probe = self.origins[place].reserve();
-        if (is_new || self.is_rekeyed(id)) && self.writes_ahead(store) {
+        if (writes || self.is_rekeyed(id)) && self.writes_ahead(store) {
             self.store_first(id, probe);
         } else {
             self.send(place, id, probe);
@@ -203,7 +210,8 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get(id) else { return };
         let (store, Some((_, probe))) = (item.store, item.storing()) else { return };
         let Some(place) = self.stores[store].origin else { return };
-        if self.may_ask(store) && self.origins[place].still_admits(probe, self.now) {
+        let may_send = self.may_ask(store) && !self.may_be_deposed(store);
+        if may_send && self.origins[place].still_admits(probe, self.now) {
             self.send(place, id, probe);
         } else {
             self.unstore(id);

@@ -6,6 +6,7 @@ use super::{
     input::Record,
     lifecycle::Action,
     row::FieldSet,
+    sender::{Mark, Note},
     time::Millis,
 };
 
@@ -68,6 +69,12 @@ pub enum Command<R> {
     Resolve(CommandId, StoreId, ItemId, Conflict<R>),
     /// See whether the store's server can be reached; answer `Probed`.
     Probe(CommandId, StoreId),
+    /// Ask for the lock of a store, or take it from the tab that has it; answer `Leads`, whenever that changes.
+    Lead(StoreId, bool),
+    /// Read the notes of other tabs; answer `NotesRead`.
+    ReadNotes(StoreId),
+    /// Tell the other tabs.
+    Say(StoreId, Say),
 }
 
 /// Fields that were edited here and have other values there.
@@ -92,6 +99,71 @@ pub enum Write<R> {
     Erase(StoreId, ItemId, Key),
     /// Keep where the next read of the store's collection goes on, or forget it.
     Cursor(StoreId, Option<String>),
+    /// Write nothing of the batch unless this `Persist`, which is under way, was committed. If it was not, no answer is waited for.
+    After(CommandId),
+    /// Write nothing of the batch (`Outrun`) unless the mark of the store is this tab's or the one given; then write this
+    /// tab's, and count.
+    Fence {
+        /// The store.
+        store: StoreId,
+        /// This tab.
+        tab: u64,
+        /// The mark that was read.
+        seen: Mark,
+    },
+    /// Keep notes of this tab, behind all others of the store.
+    Notes {
+        /// The store.
+        store: StoreId,
+        /// This tab.
+        tab: u64,
+        /// Their number.
+        number: u32,
+        /// The notes.
+        list: Vec<Note<R>>,
+    },
+    /// Erase the notes of a tab up to this number.
+    Forget {
+        /// The store.
+        store: StoreId,
+        /// Who wrote them.
+        tab: u64,
+        /// The number of the last of them.
+        number: u32,
+    },
+}
+
+impl<R> Write<R> {
+    /// The store whose records, or notes, it is about.
+    #[must_use]
+    pub const fn store(&self) -> Option<StoreId> {
+        match self {
+            Self::Put(store, ..)
+            | Self::Erase(store, ..)
+            | Self::Cursor(store, _)
+            | Self::Fence { store, .. }
+            | Self::Notes { store, .. }
+            | Self::Forget { store, .. } => Some(*store),
+            Self::After(_) => None,
+        }
+    }
+}
+
+/// What other tabs are to be told of a store. See [`Word`](super::sender::Word).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Say {
+    /// Is there a sender?
+    Hello,
+    /// There are notes.
+    Noted,
+    /// Send what can be sent.
+    Flush,
+    /// That was done.
+    Flushed,
+    /// The sender is here.
+    Here(Mark),
+    /// This `Persist` was committed.
+    Committed(Mark, CommandId),
 }
 
 /// How the collection is to be read.

@@ -35,6 +35,8 @@ pub(super) enum Served {
 impl<R: Row> Engine<R> {
     /// Merges the server's row into an item. `asked`: when it was asked for. False if what is here may be newer.
     pub(super) fn merge(&mut self, id: ItemId, told: &RemoteRow<R>, asked: Instant) -> bool {
+        let Some(store) = self.items.get(id).map(|item| item.store) else { return false };
+        let (all, keeps_records) = (self.stores[store].fields, self.keeps_records(store));
         let Some(item) = self.items.get_mut(id) else { return false };
         if item.heard > asked {
             return false;
@@ -46,6 +48,9 @@ impl<R: Row> Engine<R> {
             sync.add_base(told.present.and(kept), &told.row);
         }
         let news = item.row.diff(&told.row, told.present.without(kept));
+        if !news.is_empty() && item.kept && item.ahead.is_none() && !keeps_records {
+            item.ahead = Some(item.row.pick(all));
+        }
         if !news.is_empty() {
             self.overwrite(id, news, &told.row);
             self.touch(id);
@@ -69,6 +74,7 @@ impl<R: Row> Engine<R> {
             self.ask_collection(store);
         }
         self.origins[place].hurry(self.now);
+        self.look_for_notes(store);
         self.run();
         Ok(())
     }
@@ -166,17 +172,20 @@ impl<R: Row> Engine<R> {
             self.stores[store].last_error = None;
         }
         let mut creating = self.unanswered_creates(store);
+        // What another tab has sent is not known here: a row that is new may be that of an item which is not.
+        let may_be_here = !self.leads(store) && self.has_keyless(store);
         let mut all = true;
         for told in rows.rows {
             let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
             all &= match self.stores[store].by_remote.get(&key).copied() {
                 Some(id) => self.hear_row(id, &told, None, asked),
                 None => match creating.iter().position(|id| self.looks_like(*id, &told)) {
-                    Some(place) if self.recognise(creating[place], &told, asked) => {
+                    Some(place) if self.leads(store) && self.recognise(creating[place], &told, asked) => {
                         creating.remove(place);
                         true
                     }
                     Some(_) => false,
+                    None if may_be_here => false,
                     None => self.welcome(store, key, told, asked),
                 },
             };
@@ -195,6 +204,11 @@ impl<R: Row> Engine<R> {
             self.items.get(*id).is_some_and(|item| item.remote_key.is_none() && item.may_have_been_created())
         };
         self.stores[store].unsynced.iter().copied().filter(unanswered).collect()
+    }
+
+    /// Whether an item waits for its key.
+    fn has_keyless(&self, store: StoreId) -> bool {
+        self.stores[store].unsynced.iter().any(|id| self.items.get(*id).is_some_and(|item| item.remote_key.is_none()))
     }
 
     /// Whether a row that is new here is likely the one of a create: it waits for the create's own answer, so that
@@ -222,6 +236,7 @@ impl<R: Row> Engine<R> {
     /// A row of an item that is here. False if it is passed over.
     fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, validator: Option<Validator>, asked: Instant) -> bool {
         let Some(item) = self.items.get_mut(id) else { return true };
+        let store = item.store;
         // What the app decides about is not changed under its hands.
         if item.deciding.is_some() {
             return false;
@@ -233,7 +248,8 @@ impl<R: Row> Engine<R> {
         let is_newest = item.heard <= asked;
         let awaited = std::mem::take(&mut item.awaited);
         let is_sent = item.sync.as_ref().is_some_and(|sync| sync.in_flight.is_some());
-        if is_sent {
+        // What becomes of edits is decided where they are sent from.
+        if is_sent || item.sync.is_some() && !self.leads(store) {
             // What is on its way may be what the answer shows; its own answer tells.
             self.merge(id, told, asked);
             self.relate(id);
@@ -329,7 +345,7 @@ impl<R: Row> Engine<R> {
                 let validator: Option<Validator> = response.version.as_deref().map(Into::into);
                 if let Body::Json(told) = &response.body {
                     let learnt = Learnt { row: told.clone(), validator: validator.clone(), asked: sent.asked };
-                    if !self.settle_dispute(id, learnt) {
+                    if !self.leads(sent.store) || !self.settle_dispute(id, learnt) {
                         self.hear_row(id, told, validator.clone(), sent.asked);
                     }
                 }
@@ -355,7 +371,7 @@ impl<R: Row> Engine<R> {
                 // What is only awaited, and what decides a dispute, is asked for until it comes; a refresh is the app's matter.
                 let wanted = self.items.get(id).is_some_and(|item| item.awaited || item.disputed().is_some());
                 let again = (wanted || looks_on) && !matches!(outcome, Outcome::Parked(_));
-                if !again && self.decides(id, sent.asked) {
+                if !again && self.decides(id, sent.asked) && self.leads(sent.store) {
                     self.leave_dispute(id);
                 }
                 self.ask_again(task, &sent, again, self.asked_wait(answer), blocked);
@@ -368,7 +384,8 @@ impl<R: Row> Engine<R> {
     /// The server does not have the item. False if that is left to what becomes of its edits.
     fn missing(&mut self, id: ItemId, asked: Instant, mut fault: Fault) -> bool {
         let disputed = self.decides(id, asked);
-        let Some(item) = self.items.get_mut(id) else { return true };
+        let leads = self.items.get(id).is_none_or(|item| self.leads(item.store));
+        let Some(item) = self.items.get_mut(id).filter(|item| leads || item.sync.is_none()) else { return leads };
         if item.touched >= asked && !disputed {
             return false;
         }
@@ -410,11 +427,11 @@ impl<R: Row> Engine<R> {
 
 impl<R: Row> Item<R> {
     /// Whether a create of it has left, and was not refused.
-    fn may_have_been_created(&self) -> bool {
+    pub(super) fn may_have_been_created(&self) -> bool {
         let Some(attempt) = self.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()) else { return false };
         attempt.edit.action == Action::Create
             && match &attempt.state {
-                AttemptState::Storing { .. } => false,
+                AttemptState::Storing { .. } => attempt.attempts > 0,
                 AttemptState::Ready
                 | AttemptState::Sending(..)
                 | AttemptState::Waiting(_)

@@ -12,6 +12,7 @@ use super::{
     item::Item,
     output::{Command, Write},
     row::Row,
+    sender::{Taken, Writes},
     sorted::{Map, Set},
     store::closed,
     time::Millis,
@@ -39,6 +40,16 @@ pub(super) struct Batch {
     items: Vec<(ItemId, u32)>,
     erased: Vec<Erasure>,
     cursors: Vec<StoreId>,
+    /// The stores whose records may be written by other tabs.
+    fenced: Vec<StoreId>,
+    /// The batch without which it is not committed.
+    after: Option<CommandId>,
+    /// The notes of this tab that are in it: the store and their number.
+    notes: Vec<(StoreId, u32)>,
+    /// The notes that it erases.
+    taken: Vec<(StoreId, Vec<Taken>)>,
+    /// When it was issued.
+    since: Millis,
 }
 
 /// A record to erase.
@@ -90,6 +101,10 @@ impl<R: Row> Engine<R> {
         let mut later = Vec::new();
         for erasure in std::mem::take(&mut self.erased) {
             match self.open_storage(erasure.store) {
+                // Another tab erases it.
+                Access::Open(_) if self.writes(erasure.store) == Writes::Notes => {
+                    self.settle_stored(erasure.item, u32::MAX);
+                }
                 Access::Open(storage) => {
                     let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
                     list.push(Write::Erase(erasure.store, erasure.item, erasure.key.clone()));
@@ -101,12 +116,17 @@ impl<R: Row> Engine<R> {
         }
         self.erased = later;
         let mut waiting = Set::new();
+        let mut notes: Map<StoreId, Vec<ItemId>> = Map::new();
         for id in std::mem::take(&mut self.dirty) {
             let Some(store) = self.items.get(id).map(|item| item.store) else { continue };
             match self.open_storage(store) {
+                Access::Open(_) if self.writes(store) == Writes::Notes => {
+                    notes.get_or_insert_with(store, Vec::new).push(id);
+                }
                 Access::Open(storage) => {
                     let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
-                    if let Some(item) = self.items.get(id) {
+                    if let Some(item) = self.items.get_mut(id) {
+                        item.issued = item.version;
                         batch.items.push((id, item.version));
                         list.push(item.write(id));
                     }
@@ -122,17 +142,105 @@ impl<R: Row> Engine<R> {
             let Access::Open(storage) = self.open_storage(store) else { continue };
             // A cursor must not be kept before the rows that it covers: it goes with the last of them, or after them.
             let is_busy = self.batches.values().any(|batch| batch.storage == storage);
-            if self.stores[store].cursor_is_news && !is_busy {
+            let keeps_records = matches!(self.writes(store), Writes::Records(_));
+            let taken = if keeps_records { self.taken_notes(store) } else { Vec::new() };
+            if !taken.is_empty() {
+                let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
+                let forget = |Taken { tab, number }: &Taken| Write::Forget { store, tab: *tab, number: *number };
+                list.extend(taken.iter().map(forget));
+                batch.taken.push((store, taken));
+            }
+            if self.stores[store].cursor_is_news && !is_busy && keeps_records {
                 self.stores[store].cursor_is_news = false;
                 let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
                 batch.cursors.push(store);
                 list.push(Write::Cursor(store, self.stores[store].cursor.clone()));
             }
         }
-        for (storage, (batch, list)) in writes {
+        for (batch, list) in writes.values_mut() {
+            self.fence(batch, list);
+        }
+        for (store, items) in notes {
+            let Access::Open(storage) = self.open_storage(store) else { continue };
+            let (batch, list) = writes.get_or_insert_with(storage, || (Batch::new(storage), Vec::new()));
+            self.note(store, items, batch, list);
+        }
+        for (storage, (mut batch, mut list)) in writes {
+            if list.is_empty() {
+                continue;
+            }
+            batch.since = self.now;
+            if list.iter().filter_map(Write::store).any(|store| self.stores[store].tabs.is_some()) {
+                // What other tabs read must not have an edit without those before it.
+                let before = self.batches.iter().rfind(|(_, batch)| batch.storage == storage);
+                batch.after = before.map(|(command, _)| *command);
+                list.extend(batch.after.map(Write::After));
+            }
             let command = self.next_command();
             self.batches.insert(command, batch);
             self.out.commands.push(Command::Persist(command, storage, list));
+        }
+    }
+
+    /// Lets no batch of records through that another tab's have overtaken.
+    fn fence(&mut self, batch: &mut Batch, list: &mut Vec<Write<R>>) {
+        let mut stores = Set::new();
+        list.iter().filter_map(Write::store).for_each(|store| stores.insert(store));
+        for store in stores {
+            if let Writes::Records(Some(seen)) = self.writes(store) {
+                let tab = self.own_tab();
+                list.insert(0, Write::Fence { store, tab, seen });
+                batch.fenced.push(store);
+            }
+        }
+    }
+
+    /// Notes what was done to these items here.
+    fn note(&mut self, store: StoreId, items: Vec<ItemId>, batch: &mut Batch, list: &mut Vec<Write<R>>) {
+        let (tab, number) = self.number_notes(store);
+        let mut notes = Vec::new();
+        for id in items {
+            let Some(item) = self.items.get_mut(id) else { continue };
+            if item.has_to_be_noted() {
+                batch.items.push((id, item.version));
+                self.take_notes(id, number, &mut notes);
+            } else if item.has_nothing_to_write() {
+                // What was read here is written by another tab.
+                self.kept_elsewhere(id);
+            }
+        }
+        if !notes.is_empty() {
+            batch.notes.push((store, number));
+            list.push(Write::Notes { store, tab, number, list: notes });
+        }
+    }
+
+    /// There is nothing of the item that has to be noted.
+    fn kept_elsewhere(&mut self, id: ItemId) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        item.committed = item.version;
+        let version = item.version;
+        self.settle_stored(id, version);
+    }
+
+    /// Whether records of the store, which other tabs may write as well, are being written.
+    pub(super) fn is_recording(&self, store: StoreId) -> bool {
+        self.batches.values().any(|batch| batch.fenced.contains(&store))
+    }
+
+    /// Whether client storage is of no use for the store in this page.
+    #[must_use]
+    pub fn is_shut_out(&self, store: StoreId) -> bool {
+        let known = &self.stores[store];
+        known.barred.is_some() || known.storage.and_then(|id| self.storages.get(&id)).is_some_and(|at| at.given_up)
+    }
+
+    /// What was to be erased is in the records as another tab left it.
+    pub(super) fn drop_erasures(&mut self, store: StoreId) {
+        let (ours, others) = std::mem::take(&mut self.erased).into_iter().partition(|erasure| erasure.store == store);
+        self.erased = others;
+        for erasure in Vec::<Erasure>::into_iter(ours) {
+            self.settle_stored(erasure.item, u32::MAX);
         }
     }
 
@@ -152,8 +260,9 @@ impl<R: Row> Engine<R> {
         let Some(batch) = self.batches.remove(&command) else { return };
         let storage = batch.storage;
         match result {
-            Ok(()) => self.committed(batch),
-            Err(failure) => self.not_committed(batch, &failure),
+            Ok(()) => self.committed(command, batch),
+            Err(StorageFailure::Outrun) => self.overtaken(command, batch),
+            Err(failure) => self.not_committed(command, batch, &failure),
         }
         self.conclude_storage(storage);
         self.run();
@@ -190,7 +299,15 @@ impl<R: Row> Engine<R> {
         self.degrade_stores(&[store], &failure.fault());
     }
 
-    fn committed(&mut self, batch: Batch) {
+    /// Another tab has written records since.
+    fn overtaken(&mut self, command: CommandId, batch: Batch) {
+        for store in &batch.fenced {
+            self.outrun(*store);
+        }
+        self.put_back(command, batch);
+    }
+
+    fn committed(&mut self, command: CommandId, batch: Batch) {
         if let Some(storage) = self.storages.get_mut(&batch.storage) {
             storage.tries = 0;
             // It works: what waited for its next try need not wait.
@@ -200,29 +317,49 @@ impl<R: Row> Engine<R> {
                 self.tell_storage(batch.storage);
             }
         }
+        let noting: Set<StoreId> = self.stores.ids().filter(|store| self.writes(*store) == Writes::Notes).collect();
         // The oldest edit leaves first, whichever item it is of.
         let mut written = Set::new();
         for (id, version) in &batch.items {
             let Some(item) = self.items.get_mut(*id) else { continue };
             item.committed = item.committed.max(*version);
+            if !batch.notes.iter().any(|(store, _)| *store == item.store) {
+                item.recorded(*version);
+            }
+            if noting.contains(&item.store) && item.has_nothing_to_write() {
+                item.committed = item.version;
+            }
             let first = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).map(|attempt| attempt.edit.first);
             if let Some(first) = first.filter(|_| item.is_written()) {
                 written.insert((first, *id));
             }
             self.tell(*id);
         }
+        for (store, taken) in batch.taken {
+            taken.into_iter().for_each(|taken| self.notes_are_kept(store, taken));
+        }
+        for store in &batch.fenced {
+            self.passed_fence(*store, command, batch.since);
+        }
+        for (store, _) in batch.notes {
+            self.have_noted(store);
+        }
         for (_, id) in written.iter() {
             self.released(*id);
         }
         for (id, version) in batch.items {
-            self.settle_stored(id, version);
+            let committed = self.items.get(id).map_or(version, |item| item.committed.max(version));
+            self.settle_stored(id, committed);
         }
         for erasure in batch.erased {
             self.settle_stored(erasure.item, u32::MAX);
         }
+        for store in batch.fenced {
+            self.drop_stillborn(store);
+        }
     }
 
-    fn not_committed(&mut self, batch: Batch, failure: &StorageFailure) {
+    fn not_committed(&mut self, command: CommandId, batch: Batch, failure: &StorageFailure) {
         let again = matches!(failure, StorageFailure::Aborted(_));
         let now = self.now;
         let storage = self.storages.get_or_insert_with(batch.storage, Default::default);
@@ -234,17 +371,46 @@ impl<R: Row> Engine<R> {
             let span = self.random.backoff(storage.tries, BACKOFF_CAP);
             storage.retry_at = (!storage.given_up).then(|| now.after(span));
         }
+        let storage = batch.storage;
+        self.put_back(command, batch);
+        if failed {
+            self.degrade(storage);
+        }
+    }
+
+    /// What was in the batch is to be written again, with what was in those that are not committed without it.
+    fn put_back(&mut self, command: CommandId, batch: Batch) {
+        self.write_again(batch);
+        let mut last = command;
+        while let Some(next) = self.batch_after(last) {
+            last = next;
+            self.batches.remove(&next).into_iter().for_each(|batch| self.write_again(batch));
+        }
+        for (id, version) in self.batches.values().flat_map(|batch| &batch.items) {
+            if let Some(item) = self.items.get_mut(*id) {
+                item.issued = item.issued.max(*version);
+            }
+        }
+    }
+
+    fn batch_after(&self, command: CommandId) -> Option<CommandId> {
+        self.batches.iter().find(|(_, batch)| batch.after == Some(command)).map(|(after, _)| *after)
+    }
+
+    fn write_again(&mut self, batch: Batch) {
         self.erased.extend(batch.erased);
         for store in batch.cursors {
             self.stores[store].cursor_is_news = true;
         }
+        for (store, taken) in batch.taken {
+            self.restore_taken(store, taken);
+        }
         for (id, _) in &batch.items {
-            if self.items.get(*id).is_some() {
+            if let Some(item) = self.items.get_mut(*id) {
+                batch.notes.iter().for_each(|(_, number)| item.not_noted(*number));
+                item.issued = item.committed;
                 self.dirty.insert(*id);
             }
-        }
-        if failed {
-            self.degrade(batch.storage);
         }
     }
 
@@ -270,7 +436,9 @@ impl<R: Row> Engine<R> {
                 self.released(id);
             }
             self.reject_stored(id);
+            self.reslot(id);
         }
+        stores.iter().for_each(|store| self.drop_stillborn(*store));
     }
 
     /// The store is closed: what could not be written for it is no longer tried.
@@ -324,7 +492,17 @@ enum Access {
 
 impl Batch {
     const fn new(storage: StorageId) -> Self {
-        Self { storage, items: Vec::new(), erased: Vec::new(), cursors: Vec::new() }
+        Self {
+            storage,
+            items: Vec::new(),
+            erased: Vec::new(),
+            cursors: Vec::new(),
+            fenced: Vec::new(),
+            after: None,
+            notes: Vec::new(),
+            taken: Vec::new(),
+            since: Millis(0),
+        }
     }
 }
 

@@ -7,11 +7,12 @@ use super::{
     error::{Code, Fault, StorageFailure},
     id::{ItemId, Key, StorageId, StoreId, Token, decimal},
     index::Index,
-    input::{Lost, Migrated, Policy, Record, StoreOptions},
+    input::{Lost, Migrated, Others, Policy, Record, StoreOptions},
     item::{AttemptState, Item, Sync},
     lifecycle::{Action, Settled},
     output::{Command, Made, Reading},
     row::{FieldSet, Row},
+    sender::Tabs,
     sorted::Set,
     storage::Storage,
     time::Instant,
@@ -25,6 +26,8 @@ pub(super) struct Store {
     /// The place of its origin; nothing without a transporter.
     pub(super) origin: Option<usize>,
     pub(super) storage: Option<StorageId>,
+    /// What is known of other tabs, where there may be any.
+    pub(super) tabs: Option<Tabs>,
     /// Why its rows in client storage are not to be touched, if so.
     pub(super) barred: Option<Fault>,
     /// What is known to be gone from client storage, or was found in it and made no sense.
@@ -125,6 +128,7 @@ impl<R: Row> Engine<R> {
             name: options.name,
             origin,
             storage: options.storage,
+            tabs: options.storage.filter(|_| options.shared).map(|_| Tabs::new()),
             barred: None,
             damage: None,
             fields: FieldSet::first(options.fields),
@@ -162,6 +166,9 @@ impl<R: Row> Engine<R> {
         self.out.made = Made::Store(id);
         self.blanks.push(blank);
         self.store_came = true;
+        if self.stores[id].tabs.is_some() {
+            self.out.commands.push(Command::Lead(id, false));
+        }
         if options.storage.is_some() {
             self.out.commands.push(Command::Load(id));
         } else {
@@ -185,12 +192,26 @@ impl<R: Row> Engine<R> {
         problem: Option<Fault>,
         cursor: Option<String>,
         lost: Option<Lost>,
+        others: Others<R>,
     ) {
+        if self.is_catching_up(store) {
+            match records {
+                Ok(records) => self.read_again(store, records, others.notes, others.mark),
+                Err(failure @ StorageFailure::NewerVersion) => self.bar(store, &failure),
+                Err(failure) => {
+                    if let Some(id) = self.stores[store].storage {
+                        self.abandon(id, &failure);
+                    }
+                }
+            }
+            return self.run();
+        }
         if self.stores[store].phase != Phase::Loading {
             return;
         }
         self.stores[store].phase = Phase::Open;
         self.store_came = true;
+        self.begin_at(store, others.mark);
         let whole = problem.is_none() && lost.is_none();
         if let Some(fault) = lost.map(loss).or(problem) {
             self.changes(store);
@@ -208,6 +229,7 @@ impl<R: Row> Engine<R> {
                 if !self.stores[store].refers.is_empty() {
                     items.into_iter().for_each(|id| self.relate(id));
                 }
+                self.begin_with(store, others.notes);
             }
             // Other stores may have rows of this version. If it is the database that is newer, each of them hears so.
             Err(failure @ StorageFailure::NewerVersion) => self.bar(store, &failure),
@@ -225,7 +247,7 @@ impl<R: Row> Engine<R> {
 
     /// Takes in one stored record, unless its item is here already. Of two records of one row the first stands, and
     /// takes over what the second has to say.
-    fn load(&mut self, store: StoreId, record: Record<R>) -> Option<ItemId> {
+    pub(super) fn load(&mut self, store: StoreId, record: Record<R>) -> Option<ItemId> {
         let known = &self.stores[store];
         if known.by_storage.contains_key(&record.storage_key) {
             return None;
@@ -238,6 +260,7 @@ impl<R: Row> Engine<R> {
         item.sync = record.sync;
         item.validator = record.validator;
         item.stale = item.sync.is_some();
+        item.kept = true;
         (item.version, item.committed) = (1, 1);
         item.sync.iter_mut().for_each(|sync| sync.reload());
         if let Some(migrated) = record.migrated {
@@ -347,7 +370,7 @@ impl<R: Row> Engine<R> {
     }
 
     /// Wants those items read that are only awaited so far.
-    fn ask_awaited(&mut self, store: StoreId) {
+    pub(super) fn ask_awaited(&mut self, store: StoreId) {
         let Some(origin) = self.stores[store].origin else { return };
         for (id, item) in self.items.iter() {
             if item.store == store && item.awaited {
@@ -406,6 +429,8 @@ impl<R: Row> Engine<R> {
 
     pub(super) fn flush(&mut self, store: StoreId, token: Token) {
         self.stores[store].flushing.push(token);
+        self.pass_flush(store);
+        self.look_for_notes(store);
         self.release_waits(store);
         self.run();
     }
@@ -468,12 +493,23 @@ impl<R: Row> Engine<R> {
             {
                 self.settle_fetches(id, None, &Err(fault));
             }
-            if !self.stores[id].flushing.is_empty() && !self.has_to_send(id) {
+            let is_flushed = self.is_flushed(id);
+            self.conclude_flush(id, is_flushed);
+            if !self.stores[id].flushing.is_empty() && is_flushed {
                 for token in std::mem::take(&mut self.stores[id].flushing) {
                     self.out.settled.push((token, Ok(())));
                 }
             }
         }
+    }
+
+    /// Whether everything was sent that could be. Where another tab sends, that says so.
+    fn is_flushed(&self, id: StoreId) -> bool {
+        if self.leads(id) || self.stores[id].phase != Phase::Open {
+            return !self.has_to_send(id);
+        }
+        let mut unsynced = self.stores[id].unsynced.iter().filter_map(|item| self.items.get(*item));
+        unsynced.all(|item| item.parked().is_some())
     }
 
     /// Whether an edit of the store is on its way, or leaves as soon as there is a lane. What waits for its next try
@@ -502,6 +538,7 @@ impl<R: Row> Engine<R> {
                 AttemptState::Disputed(..) => !blocked && self.is_asking(item),
                 AttemptState::Waiting(_) | AttemptState::Parked(_) => false,
             },
+            Some((None, Some(_))) if item.is_stillborn() => false,
             Some((None, Some(_))) => !blocked && !item.awaited && item.waits_for.is_none() && item.deciding.is_none(),
             Some((None, None)) | None => false,
         }
@@ -548,6 +585,7 @@ impl<R: Row> Engine<R> {
             self.out.settled.push((token, Ok(())));
             return;
         }
+        self.leave_notes(id);
         self.persist();
         let store = &mut self.stores[id];
         store.phase = Phase::Closed;
@@ -590,13 +628,13 @@ impl<R: Row> Engine<R> {
 
 impl<R: Row> Sync<R> {
     /// Whether it has edits of a row that was never here: those of an item that is awaited.
-    fn awaits(&self) -> bool {
+    pub(super) fn awaits(&self) -> bool {
         let updates = self.pending.as_ref().is_some_and(|edit| edit.action == Action::Update);
         self.settled == Settled::New && self.in_flight.is_none() && updates
     }
 
     /// As it is after a restart: what was on its way may have arrived, and is sent again as it was.
-    fn reload(&mut self) {
+    pub(super) fn reload(&mut self) {
         let Some(attempt) = &mut self.in_flight else { return };
         match &mut attempt.state {
             AttemptState::Storing { .. } | AttemptState::Sending(..) | AttemptState::Waiting(_) => {

@@ -35,6 +35,7 @@ impl<R: Row> Engine<R> {
         let Some(other) = self.items.get_mut(twin) else { return };
         let (store, row, heard, was_removed) = (other.store, other.row.clone(), other.heard, other.is_removed());
         let moved = other.sync.take();
+        let own = std::mem::take(&mut other.own);
         let is_known = !other.awaited && moved.as_ref().is_none_or(|sync| sync.settled == Settled::Existent);
         let all = self.stores[store].fields;
         let edited = moved.as_ref().map_or(FieldSet::NONE, |sync| sync.unsettled());
@@ -44,6 +45,7 @@ impl<R: Row> Engine<R> {
             let told = RemoteRow { row: row.clone(), present: all.without(edited), key: None };
             self.merge(id, &told, newest);
         }
+        self.take_over_own(id, own);
         self.touch(id);
         match moved {
             Some(moved) => {

@@ -19,8 +19,9 @@ use super::{
         indexed_db::{IndexedDb, StoreWrites, Stored},
     },
     clock::{Clock, now, seed},
-    record::{fault_or_none, pack_all, records_of, stored_of, unpack},
+    record::{UnpackedNotes, fault_or_none, pack_all, pack_notes, records_of, stored_of, unpack, unpack_notes},
     row::{JsRow, KEY_PLACE, Shape, key_value, tell_changed, tell_made},
+    tabs::{News, Tabs, news_of, word_of},
     transporter::{
         custom::{Asked, Link, answer, completeness, is_answered, onward},
         http::HttpTransporter,
@@ -30,10 +31,11 @@ use crate::engine::{
     Engine,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Input, Record, Resolution, Rows},
+    input::{Input, Others, Record, Resolution, Rows},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
-    output::{Changes, Command, Conflict, Made, Output, Reading, Request, Write},
+    output::{Changes, Command, Conflict, Made, Output, Reading, Request, Say, Write},
+    sender::{Mark, Note},
 };
 
 /// What the shell knows of one store.
@@ -47,6 +49,8 @@ pub struct StoreShell {
     pub link: Option<Link>,
     /// Where its records go.
     pub storage: Option<StorageId>,
+    /// The same store in other tabs, where there may be any.
+    pub tabs: Option<Tabs>,
 }
 
 /// The page's engine and what surrounds it. Lives as long as the page.
@@ -59,6 +63,8 @@ pub struct Driver {
     page: Page,
     told: RefCell<VecDeque<Told>>,
     telling: Cell<bool>,
+    /// What other tabs will be told of the batches under way.
+    news: RefCell<Vec<(CommandId, StoreId, News)>>,
 }
 
 /// Where records go.
@@ -82,6 +88,8 @@ struct Page {
     settled: Function,
     /// `()`: what was assigned until now is on its way, so that the next assignment is an edit of its own.
     turned: Function,
+    /// `(database, store)`: `Tabs`, or undefined where this browser cannot tell tabs apart.
+    tabs: Function,
 }
 
 enum Told {
@@ -113,6 +121,7 @@ pub fn start(page: &JsValue) {
             touched: callback("touched")?,
             settled: callback("settled")?,
             turned: callback("turned")?,
+            tabs: callback("tabs")?,
         })
     };
     let Some(page) = page() else { return };
@@ -135,6 +144,7 @@ pub fn start(page: &JsValue) {
         page,
         told: RefCell::default(),
         telling: Cell::new(false),
+        news: RefCell::default(),
     };
     DRIVER.with(|slot| slot.set(Some(Box::leak(Box::new(driver)))));
 }
@@ -152,10 +162,11 @@ fn loaded(
     stored: Result<Stored, StorageFailure>,
     database: Option<&Rc<IndexedDb>>,
 ) {
-    let mut cursor = None;
+    let (mut cursor, mut others) = (None, Others::default());
     let (mut lost, mut problem) = (None, None);
     let records = stored.and_then(|stored| {
         lost = stored.lost;
+        let notes = unpack_notes(shell.shape, &stored.notes)?;
         // It speaks of what was read of this very endpoint.
         let scope = shell.link.as_ref().map(Link::scope).unwrap_or_default();
         cursor = stored.mark.as_deref().and_then(|mark| mark.strip_prefix(&scope)).map(str::to_owned);
@@ -164,14 +175,30 @@ fn loaded(
         if let Some(database) = database.filter(|_| problem.is_some()) {
             drop(database.set_apart(&shell.name, KEY_PLACE, &unpacked.bad_keys, &unpacked.whys));
         }
+        if problem.is_none() {
+            problem = notes.problem();
+        }
+        set_strays_apart(store, shell, &notes, database);
+        others = Others { mark: stored.sender, notes: notes.list };
         Ok(unpacked.records)
     });
     // What is lost stays noted until something has been stored anew: a page that is closed before it could say so says it again.
     let notes = records.is_ok() && lost.is_none();
-    happened(Input::Loaded { store, records, problem, cursor, lost });
+    happened(Input::Loaded { store, records, problem, cursor, lost, others });
     if let Some(database) = database.filter(|_| notes) {
         note(database, &[(store, shell.name.clone())]);
     }
+    with(Driver::leave_tabs);
+}
+
+/// Keeps notes that make no sense apart, before those beside them are taken in and all are erased: by who does that.
+fn set_strays_apart(store: StoreId, shell: &StoreShell, notes: &UnpackedNotes, database: Option<&Rc<IndexedDb>>) {
+    with(|driver| {
+        let takes_in = driver.read(|engine| engine.is_sender(store)).unwrap_or_default();
+        if let Some(database) = database.filter(|_| takes_in && notes.strays.length() > 0) {
+            database.keep_strays(&shell.name, &notes.strays, &notes.whys);
+        }
+    });
 }
 
 /// Notes outside of a database how much of stores is in it.
@@ -188,6 +215,21 @@ fn note(database: &IndexedDb, stores: &[(StoreId, String)]) {
 /// A batch was written, or was not.
 pub fn persisted(id: CommandId, error: &JsValue) {
     happened(Input::Persisted(id, outcome(error)));
+}
+
+/// This tab has got the lock of a store; or it has not, or has lost it.
+pub fn leads(store: StoreId, won: bool) {
+    happened(Input::Leads(store, won));
+}
+
+/// Another tab has said something about a store.
+pub fn told(store: StoreId, word: u32, mark: Mark, news: Option<&News>) {
+    with(|driver| {
+        let Some(shell) = driver.shell(store) else { return };
+        if let Some(word) = word_of(shell.shape, word, mark, news) {
+            happened(Input::Told(store, word));
+        }
+    });
 }
 
 /// Something happened in the world.
@@ -227,9 +269,14 @@ impl Driver {
     /// What the engine refuses.
     pub fn open(
         &'static self,
-        shell: StoreShell,
-        options: crate::engine::input::StoreOptions,
+        mut shell: StoreShell,
+        mut options: crate::engine::input::StoreOptions,
     ) -> Result<StoreId, Fault> {
+        if let Some(Storage::IndexedDb(database, _)) = options.storage.and_then(|id| self.storage_of(id)) {
+            let tabs = self.page.tabs.call2(&JsValue::NULL, &database.into(), &shell.name.as_str().into());
+            shell.tabs = tabs.ok().filter(JsValue::is_object).map(JsCast::unchecked_into);
+        }
+        options.shared = shell.tabs.is_some();
         let mut stores = self.stores.try_borrow_mut().map_err(|_| poisoned())?;
         let output = self
             .engine
@@ -260,6 +307,7 @@ impl Driver {
             spawn_local(async move {
                 let failure = room.ended().await;
                 happened(Input::StorageEnded(id, failure));
+                with(Self::leave_tabs);
             });
         }
         id
@@ -284,8 +332,21 @@ impl Driver {
         self.transporters.borrow().get(number as usize).cloned()
     }
 
-    /// Releases databases that no open store uses.
+    /// Leaves the lock and the channel of stores that are closed, or cannot use their database, to other tabs.
+    fn leave_tabs(&self) {
+        for (at, shell) in self.stores.borrow().iter().enumerate() {
+            let id = StoreId(u16::try_from(at).unwrap_or(u16::MAX));
+            if let Some(tabs) = &shell.tabs
+                && self.read(|engine| !engine.is_open(id) || engine.is_shut_out(id)).unwrap_or_default()
+            {
+                tabs.leave();
+            }
+        }
+    }
+
+    /// Releases databases that no open store uses, and the locks of closed stores.
     pub fn release_storages(&self) {
+        self.leave_tabs();
         let used: Vec<StorageId> = self
             .read(|engine| {
                 let stores = self.stores.borrow();
@@ -376,7 +437,37 @@ impl Driver {
                     link.probe(id.0, store.0);
                 }
             }
+            Command::Lead(store, steals) => {
+                if let Some(tabs) = self.shell(store).and_then(|shell| shell.tabs) {
+                    tabs.lead(store.0, steals);
+                }
+            }
+            Command::ReadNotes(store) => self.read_notes(store),
+            Command::Say(store, say) => self.say(store, &say),
         }
+    }
+
+    fn read_notes(&self, store: StoreId) {
+        let Some(shell) = self.shell(store) else { return };
+        let Some(database) = shell.storage.and_then(|id| self.database(id)) else { return };
+        spawn_local(async move {
+            let notes = database.notes(&shell.name, KEY_PLACE).await.and_then(|stored| {
+                let notes = unpack_notes(shell.shape, &stored)?;
+                set_strays_apart(store, &shell, &notes, Some(&database));
+                Ok(notes.list)
+            });
+            happened(Input::NotesRead(store, notes));
+        });
+    }
+
+    fn say(&self, store: StoreId, say: &Say) {
+        let Some(tabs) = self.shell(store).and_then(|shell| shell.tabs) else { return };
+        let news = self.news.borrow();
+        let news = match say {
+            Say::Committed(_, batch) => news.iter().find(|(id, of, _)| id == batch && *of == store),
+            Say::Hello | Say::Noted | Say::Flush | Say::Flushed | Say::Here(_) => None,
+        };
+        tabs.tell(say, news.map(|(_, _, news)| news));
     }
 
     fn storage_of(&self, id: StorageId) -> Option<Storage> {
@@ -393,9 +484,10 @@ impl Driver {
 
     fn load(&self, store: StoreId) {
         let Some(shell) = self.shell(store) else { return };
+        let again = self.read(|engine| engine.is_catching_up(store)).unwrap_or_default();
         match shell.storage.and_then(|id| self.storage_of(id)) {
             Some(Storage::IndexedDb(_, database)) => spawn_local(async move {
-                let stored = database.load(&shell.name, KEY_PLACE, shell.shape.version()).await;
+                let stored = database.load(&shell.name, KEY_PLACE, shell.shape.version(), again).await;
                 loaded(store, &shell, stored, Some(&database));
             }),
             Some(Storage::Custom(keeper)) => keeper.load(store.0),
@@ -406,8 +498,7 @@ impl Driver {
     /// A storage of page script gave its records, or an error.
     pub fn records_came(&self, store: StoreId, records: &JsValue, error: &JsValue) {
         let Some(shell) = self.shell(store) else { return };
-        let stored =
-            outcome(error).map(|()| Stored { records: stored_of(shell.shape, records), mark: None, lost: None });
+        let stored = outcome(error).map(|()| Stored { records: stored_of(shell.shape, records), ..Stored::default() });
         loaded(store, &shell, stored, None);
     }
 
@@ -415,10 +506,16 @@ impl Driver {
     fn persist(&self, id: CommandId, storage: StorageId, writes: Vec<Write<JsRow>>) {
         let Some(storage) = self.storage_of(storage) else { return };
         let mut batch: Vec<Batch> = Vec::new();
+        let mut after = None;
         for write in writes {
-            let (Write::Put(store, ..) | Write::Erase(store, ..) | Write::Cursor(store, _)) = write;
+            let Some(store) = write.store() else {
+                if let Write::After(before) = write {
+                    after = Some(before.0);
+                }
+                continue;
+            };
             let place = batch.iter().position(|part| part.store == store).unwrap_or_else(|| {
-                batch.push(Batch { store, puts: Vec::new(), erased: Vec::new(), items: Vec::new(), mark: None });
+                batch.push(Batch::new(store));
                 batch.len() - 1
             });
             let Some(part) = batch.get_mut(place) else { continue };
@@ -432,27 +529,41 @@ impl Driver {
                     part.erased.push(key_value(&key));
                 }
                 Write::Cursor(_, cursor) => part.mark = Some(cursor),
+                Write::Fence { tab, seen, .. } => part.fence = Some((tab, seen)),
+                Write::Notes { tab, number, list, .. } => part.notes = Some((tab, number, list)),
+                Write::Forget { tab, number, .. } => part.forgotten.push((tab, number)),
+                Write::After(_) => {}
             }
         }
         let parts = batch.into_iter().filter_map(|part| Some((self.shell(part.store)?, part)));
         match storage {
             Storage::IndexedDb(_, database) => {
                 let mut stores = Vec::new();
-                let parts = parts.map(|(shell, Batch { store, puts, erased, mark, .. })| {
+                let parts = parts.map(|(shell, Batch { store, puts, erased, mark, fence, notes, forgotten, .. })| {
                     stores.push((store, shell.name.clone()));
                     // What only the server's rows led to is there as well.
                     let is_edit = |record: &Record<JsRow>| record.sync.is_some() || shell.link.is_none();
-                    if database.keeps() && puts.iter().any(is_edit) {
+                    if database.keeps() && (notes.is_some() || puts.iter().any(is_edit)) {
                         database.edited();
                     }
                     let scope = || shell.link.as_ref().map(Link::scope).unwrap_or_default();
+                    let puts = pack_all(shell.shape, &puts);
+                    if shell.tabs.as_ref().is_some_and(Tabs::has_peers)
+                        && let Some(news) = news_of(&puts, &erased, &forgotten)
+                    {
+                        self.news.borrow_mut().push((id, store, news));
+                    }
                     StoreWrites {
                         key_name: KEY_PLACE.into(),
-                        puts: pack_all(shell.shape, &puts),
+                        puts,
                         erased,
                         mark: mark.map(|cursor| cursor.map(|cursor| scope() + &cursor)),
                         version: shell.shape.version(),
                         store: shell.name,
+                        fence,
+                        notes: notes.map(|(tab, number, list)| (tab, number, pack_notes(shell.shape, list))),
+                        forgotten,
+                        chain: shell.tabs.is_some().then_some((id.0, after)),
                     }
                 });
                 let writing = database.persist(parts.collect());
@@ -460,8 +571,12 @@ impl Driver {
                     let written = writing.await;
                     let notes = written.is_ok();
                     happened(Input::Persisted(id, written));
+                    database.told(id.0);
+                    with(|driver| driver.news.borrow_mut().retain(|(of, ..)| *of != id));
                     if notes {
                         note(&database, &stores);
+                    } else {
+                        with(Self::leave_tabs);
                     }
                 });
             }
@@ -567,6 +682,24 @@ struct Batch {
     items: Vec<u32>,
     /// The cursor to keep, or none, if that is news.
     mark: Option<Option<String>>,
+    fence: Option<(u64, Mark)>,
+    notes: Option<(u64, u32, Vec<Note<JsRow>>)>,
+    forgotten: Vec<(u64, u32)>,
+}
+
+impl Batch {
+    const fn new(store: StoreId) -> Self {
+        Self {
+            store,
+            puts: Vec::new(),
+            erased: Vec::new(),
+            items: Vec::new(),
+            mark: None,
+            fence: None,
+            notes: None,
+            forgotten: Vec::new(),
+        }
+    }
 }
 
 /// The same answer with its JSON read; JSON of another form counts as no body.

@@ -3,6 +3,9 @@
 //! `_sync` is absent when the item is settled and the server does not tell states of rows apart; `{version}` when it does;
 //! `[first, last, key]` for an item that is simply new. Owns the names in it,
 //! which are a stored format: they may be added to, never given another meaning.
+//!
+//! A note of another tab's edit is such a row as well, so that a migration brings it along: its edit is what is pending in its `_sync`,
+//! with 0 for what only the sender gives it; `{version: "retry"}` and `{version: "discard"}` stand for what the app did about a parked one.
 
 use js_sys::{Array, Reflect};
 use wasm_bindgen::prelude::*;
@@ -15,6 +18,7 @@ use crate::engine::{
     input::{Migrated, Record},
     lifecycle::{Action, Settled},
     row::FieldSet,
+    sender::{Deed, Note, Notes},
     time::Instant,
 };
 
@@ -65,7 +69,7 @@ extern "C" {
     #[wasm_bindgen(js_name = setSync)]
     fn set_sync(records: &Array, at: u32, sync: &JsValue, version: Option<&str>);
     #[wasm_bindgen(catch, js_name = unpackAll)]
-    fn unpack_all(shape: &JsValue, records: &Array) -> Result<UnpackedRows, JsValue>;
+    fn unpack_all(shape: &JsValue, records: &Array, are_notes: bool) -> Result<UnpackedRows, JsValue>;
     #[wasm_bindgen(js_name = fieldWords)]
     fn field_words(shape: &JsValue, names: &Array) -> Vec<u32>;
     #[wasm_bindgen(js_name = faultObject)]
@@ -220,12 +224,28 @@ impl Unpacked {
     }
 }
 
+impl UnpackedNotes {
+    /// What is said of the notes that make no sense.
+    pub fn problem(&self) -> Option<Fault> {
+        let why = self.whys.get(0).as_string()?;
+        let message = [
+            "edits that another tab has noted make no sense and were set apart in the object store \"quarantine\" of the database; the first: ",
+            &why,
+        ];
+        Some(Fault::new(Code::Quarantined, message.concat()))
+    }
+}
+
 /// Stored records as the engine's.
 ///
 /// # Errors
 /// `NewerVersion` when one of them was written under a newer version of the schema: then none is to be touched.
 pub fn unpack(shape: Shape, records: &Array) -> Result<Unpacked, StorageFailure> {
-    let unpacked = unpack_all(shape.js(), records)
+    unpack_rows(shape, records, false)
+}
+
+fn unpack_rows(shape: Shape, records: &Array, are_notes: bool) -> Result<Unpacked, StorageFailure> {
+    let unpacked = unpack_all(shape.js(), records, are_notes)
         .map_err(|_| StorageFailure::Refused("the stored records could not be read".into()))?;
     if unpacked.is_newer() {
         return Err(StorageFailure::NewerVersion);
@@ -270,6 +290,71 @@ pub fn unpack(shape: Shape, records: &Array) -> Result<Unpacked, StorageFailure>
     Ok(Unpacked { records: list.into_iter().flatten().collect(), bad_keys, whys })
 }
 
+const RETRY: &str = "retry";
+const DISCARD: &str = "discard";
+
+/// The rows to store for notes.
+pub fn pack_notes(shape: Shape, notes: Vec<Note<JsRow>>) -> Array {
+    let records: Vec<Record<JsRow>> = notes.into_iter().map(noted).collect();
+    pack_all(shape, &records)
+}
+
+fn noted(Note { storage_key, remote_key, deed, fields, row }: Note<JsRow>) -> Record<JsRow> {
+    let (sync, validator) = match deed {
+        Deed::Edit(action) => {
+            let mut sync = Sync::new(if action == Action::Create { Settled::New } else { Settled::Existent });
+            sync.pending = Some(Edit { action, fields, first: Seq(0), last: Seq(0), key: IdempotencyKey(0) });
+            (Some(Box::new(sync)), None)
+        }
+        Deed::Retry => (None, Some(RETRY.into())),
+        Deed::Discard => (None, Some(DISCARD.into())),
+    };
+    Record { storage_key, remote_key, row, sync, validator, migrated: None }
+}
+
+fn note_of(Record { storage_key, remote_key, row, sync, validator, .. }: Record<JsRow>) -> Option<Note<JsRow>> {
+    let (deed, fields) = match (sync.and_then(|sync| sync.pending), validator.as_deref()) {
+        (Some(edit), _) => (Deed::Edit(edit.action), edit.fields),
+        (None, Some(RETRY)) => (Deed::Retry, FieldSet::NONE),
+        (None, Some(DISCARD)) => (Deed::Discard, FieldSet::NONE),
+        // A migration has left nothing to say of it.
+        (None, _) => return None,
+    };
+    Some(Note { storage_key, remote_key, deed, fields, row })
+}
+
+/// Stored notes, as far as they make sense; with the rows of those of which some do not, and why.
+pub struct UnpackedNotes {
+    /// The engine's notes. What makes no sense is left out of them.
+    pub list: Vec<Notes<JsRow>>,
+    /// For each transaction in which something makes no sense all its rows.
+    pub strays: Array,
+    /// Why, in the same order.
+    pub whys: Array,
+}
+
+/// Stored notes, `[place, tab, number, rows]` for each transaction, as the engine's.
+///
+/// # Errors
+/// As `unpack`.
+pub fn unpack_notes(shape: Shape, stored: &Array) -> Result<UnpackedNotes, StorageFailure> {
+    let mut notes = UnpackedNotes { list: Vec::new(), strays: Array::new(), whys: Array::new() };
+    for one in stored.iter() {
+        let one: Array = one.unchecked_into();
+        let number = |at| one.get(at).as_f64().and_then(count).unwrap_or(0);
+        let rows: Array = one.get(3).unchecked_into();
+        let unpacked = unpack_rows(shape, &rows, true)?;
+        if unpacked.whys.length() > 0 {
+            notes.strays.push(&rows);
+            notes.whys.push(&unpacked.whys.get(0));
+        }
+        let list = unpacked.records.into_iter().filter_map(note_of).collect();
+        let count = u32::try_from(number(2)).unwrap_or(0);
+        notes.list.push(Notes { place: number(0), tab: number(1), number: count, list });
+    }
+    Ok(notes)
+}
+
 fn get(object: &JsValue, name: &str) -> Option<JsValue> {
     Reflect::get(object, &name.into()).ok().filter(|value| !value.is_undefined())
 }
@@ -284,7 +369,7 @@ const MAX_COUNT: f64 = 9_007_194_959_773_696.0;
 
 /// A count, as it was stored.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is not a count becomes none")]
-fn count(number: f64) -> Option<u64> {
+pub fn count(number: f64) -> Option<u64> {
     (0.0..=MAX_COUNT).contains(&number).then_some(number as u64)
 }
 

@@ -841,8 +841,8 @@ function inOrder(rows) {
 /** Stored rows as rows to work with, with what is to be said of them, in one crossing. They become the items' own. What makes
  *  no sense is listed: keys, which may be undefined, and why. `migrated`: places of rows of an older version, and whether
  *  the payload of what is in flight is another one now, 1 for any field of it, 2 for an edited one. `isNewer`: some are of a newer
- *  version, and nothing else is said. */
-export function unpackAll(shape, stored) {
+ *  version, and nothing else is said. `areNotes`: they stay in their order, and as they are. */
+export function unpackAll(shape, stored, areNotes) {
   const rows = [];
   const syncs = [];
   const storageKeys = [];
@@ -851,7 +851,7 @@ export function unpackAll(shape, stored) {
   // Rows that were stored together share one list of columns.
   let [columns, isOurs, version] = [shape.stamp, true, shape.version];
   let isOlder = false;
-  for (let row of inOrder(stored)) {
+  for (let row of areNotes ? stored.map((one) => (Array.isArray(one) ? one.slice() : one)) : inOrder(stored)) {
     if (!Array.isArray(row) || !Array.isArray(row[COLUMNS]) || !isKeyText(row[STORAGE_KEY])) {
       badKeys.push(row?.[STORAGE_KEY]);
       whys.push("it is no row, or has no key");
@@ -990,7 +990,8 @@ function migrateSync(shape, sync, old, row, up) {
     next.inFlight = attempt;
   }
   if (pending?.fields !== undefined) {
-    const before = inFlight !== undefined ? sent : base;
+    // A note does not know what was there before: what comes of the edited fields is what is not there without them.
+    const before = inFlight !== undefined ? sent : (base ?? (pending.first === 0 ? {} : undefined));
     const edited = before === undefined ? [] : differing(now, work(up(under(old, pending.fields, before))));
     next.pending = { ...pending, fields: fields(pending.fields, edited) };
     // Of an update of what the schema no longer has nothing is left to say.
@@ -1015,8 +1016,8 @@ const defined = (values) => Object.fromEntries(Object.entries(values).filter(([,
 
 export const faultObject = (code, message, status, body) => defined({ code, message, status, body });
 
-export const statusObject = (connection, durable, storageError, pending, parked, estimate, lastError) =>
-  defined({ connection, durable, storageError, pending, parked, sender: true, estimate, lastError });
+export const statusObject = (connection, durable, storageError, pending, parked, sender, estimate, lastError) =>
+  defined({ connection, durable, storageError, pending, parked, sender, estimate, lastError });
 
 export const pendingObject = (item, action, attempts, idempotencyKey, state, reason) =>
   defined({ item, action, attempts, idempotencyKey, state, reason });

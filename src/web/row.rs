@@ -362,6 +362,11 @@ pub fn words(words: &[u32], at: usize) -> FieldSet {
     FieldSet(word(0) | word(1) | word(2) | word(3))
 }
 
+/// A key for `key_of`.
+pub fn take_key(key: &JsValue) -> String {
+    take_key_js(key)
+}
+
 /// Reads what `takeKey` writes: "n" or "s" and the text; nothing for no key.
 pub fn key_of(tagged: &str) -> Option<Key> {
     let (tag, text) = tagged.split_at_checked(1)?;

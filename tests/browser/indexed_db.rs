@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use concordia::engine::{error::StorageFailure, input::Lost};
+use concordia::engine::{error::StorageFailure, input::Lost, sender::Mark};
 use concordia::web::client_storage::indexed_db::{IndexedDb, StoreWrites};
 use js_sys::{Array, Function, JSON, Promise};
 use wasm_bindgen::{JsCast, JsValue};
@@ -35,7 +35,7 @@ fn made(count: u32, mark: &str) -> Array {
 }
 
 fn writes(puts: Array) -> StoreWrites {
-    StoreWrites { store: STORE.into(), key_name: "_id".into(), puts, erased: Vec::new(), mark: None, version: 1 }
+    StoreWrites { store: STORE.into(), key_name: "_id".into(), puts, version: 1, ..StoreWrites::default() }
 }
 
 fn erasure(ids: &[&str]) -> StoreWrites {
@@ -49,7 +49,7 @@ async fn put(room: &Rc<IndexedDb>, puts: Array) {
 /// The stored records, sorted by key, as JSON.
 async fn stored(database: &str) -> String {
     let room = IndexedDb::new(database, false);
-    let records = room.load(STORE, "_id", 1).await.expect("loaded").records;
+    let records = room.load(STORE, "_id", 1, false).await.expect("loaded").records;
     room.close();
     records.sort_by(&mut |a, b| {
         let text = |v: &JsValue| js_sys::Reflect::get(v, &"_id".into()).expect("key").as_string().unwrap_or_default();
@@ -81,7 +81,7 @@ async fn wait(ms: u32) {
 #[wasm_bindgen_test]
 async fn an_empty_store_loads_as_an_empty_array() {
     let room = IndexedDb::new(&fresh_name(), false);
-    assert_eq!(room.load(STORE, "_id", 1).await.expect("loaded").records.length(), 0);
+    assert_eq!(room.load(STORE, "_id", 1, false).await.expect("loaded").records.length(), 0);
     room.close();
 }
 
@@ -103,7 +103,7 @@ async fn many_records_become_blocks_of_256() {
     put(&room, made(1000, "first")).await;
     assert_eq!(entries(&name).await, "4,0");
     let again = IndexedDb::new(&name, false);
-    assert_eq!(again.load(STORE, "_id", 1).await.expect("loaded").records.length(), 1000);
+    assert_eq!(again.load(STORE, "_id", 1, false).await.expect("loaded").records.length(), 1000);
     again.close();
     room.close();
 }
@@ -156,9 +156,9 @@ async fn stores_whose_names_begin_alike_do_not_mix() {
     let of = |store: &str, puts| StoreWrites { store: store.into(), ..writes(puts) };
     let batch = vec![of("people", made(70, "a")), of("people2", made(65, "b")), of("peopl", rows(r#"[{"_id":"x"}]"#))];
     room.persist(batch).await.expect("committed");
-    assert_eq!(room.load("people", "_id", 1).await.expect("loaded").records.length(), 70);
-    assert_eq!(room.load("people2", "_id", 1).await.expect("loaded").records.length(), 65);
-    assert_eq!(room.load("peopl", "_id", 1).await.expect("loaded").records.length(), 1);
+    assert_eq!(room.load("people", "_id", 1, false).await.expect("loaded").records.length(), 70);
+    assert_eq!(room.load("people2", "_id", 1, false).await.expect("loaded").records.length(), 65);
+    assert_eq!(room.load("peopl", "_id", 1, false).await.expect("loaded").records.length(), 1);
     room.close();
 }
 
@@ -226,8 +226,8 @@ async fn a_record_that_cannot_be_cloned_is_named_and_nothing_of_its_batch_is_wri
 async fn two_tabs_writing_bulks_do_not_overwrite_each_other() {
     let name = fresh_name();
     let (one, two) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
-    one.load(STORE, "_id", 1).await.expect("loaded");
-    two.load(STORE, "_id", 1).await.expect("loaded");
+    one.load(STORE, "_id", 1, false).await.expect("loaded");
+    two.load(STORE, "_id", 1, false).await.expect("loaded");
     put(&one, made(300, "one")).await;
     put(&one, made(300, "one again")).await;
     put(&two, made(100, "two")).await;
@@ -245,7 +245,7 @@ async fn two_tabs_writing_bulks_do_not_overwrite_each_other() {
 async fn bulks_issued_together_from_a_stale_number_do_not_overwrite_each_other() {
     let name = fresh_name();
     let (stale, other) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
-    stale.load(STORE, "_id", 1).await.expect("loaded");
+    stale.load(STORE, "_id", 1, false).await.expect("loaded");
     for mark in ["o0", "o1"] {
         put(&other, made(64, mark)).await;
     }
@@ -348,7 +348,7 @@ async fn a_newer_database_is_left_alone() {
     ))
     .await;
     let room = IndexedDb::new(&name, false);
-    assert_eq!(room.load(STORE, "_id", 1).await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(room.load(STORE, "_id", 1, false).await.expect_err("refused"), StorageFailure::NewerVersion);
     assert_eq!(room.persist(vec![erasure(&["a"])]).await.expect_err("refused"), StorageFailure::NewerVersion);
 }
 
@@ -361,7 +361,7 @@ async fn a_database_of_somebody_else_is_refused_at_once_and_left_as_it_is() {
         ))
         .await;
         let room = IndexedDb::new(&name, false);
-        let failure = room.load(STORE, "_id", 1).await.expect_err("refused");
+        let failure = room.load(STORE, "_id", 1, false).await.expect_err("refused");
         assert!(matches!(failure, StorageFailure::Refused(_)), "{failure:?}");
         room.close();
         let left = js_async(&format!(
@@ -385,7 +385,7 @@ async fn an_upgrade_by_another_tab_is_not_held_up_and_later_writes_say_why() {
     .await;
     last.await.expect("what was under way is finished");
     assert_eq!(room.persist(vec![erasure(&["a"])]).await.expect_err("refused"), StorageFailure::NewerVersion);
-    assert_eq!(room.load(STORE, "_id", 1).await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(room.load(STORE, "_id", 1, false).await.expect_err("refused"), StorageFailure::NewerVersion);
 }
 
 #[wasm_bindgen_test]
@@ -393,7 +393,7 @@ async fn a_missing_indexed_db_is_refused_without_a_panic() {
     js("globalThis.keptDescriptor = Object.getOwnPropertyDescriptor(globalThis, 'indexedDB');
         Object.defineProperty(globalThis, 'indexedDB', {value: undefined, configurable: true})");
     let room = IndexedDb::new(&fresh_name(), false);
-    let loaded = room.load(STORE, "_id", 1).await;
+    let loaded = room.load(STORE, "_id", 1, false).await;
     let written = room.persist(vec![writes(made(3, "x"))]).await;
     js("Object.defineProperty(globalThis, 'indexedDB', keptDescriptor)");
     assert!(matches!(loaded, Err(StorageFailure::Refused(_))), "{loaded:?}");
@@ -406,7 +406,7 @@ async fn a_missing_indexed_db_is_refused_without_a_panic() {
 #[wasm_bindgen_test]
 async fn an_open_that_throws_is_refused() {
     js("indexedDB.open = () => { throw new DOMException('no', 'SecurityError') }");
-    let loaded = IndexedDb::new(&fresh_name(), false).load(STORE, "_id", 1).await;
+    let loaded = IndexedDb::new(&fresh_name(), false).load(STORE, "_id", 1, false).await;
     let own = js("const own = typeof indexedDB.open; delete indexedDB.open; return own");
     assert_eq!(own.as_string().as_deref(), Some("function"), "what was shadowed is put back");
     assert!(matches!(loaded, Err(StorageFailure::Refused(_))), "{loaded:?}");
@@ -423,7 +423,7 @@ async fn an_open_that_hangs_is_given_up_and_still_serves_those_who_come_after_it
     .await;
     let room = IndexedDb::new(&name, false);
     let begun = js_sys::Date::now();
-    assert!(is_blocked(&room.load(STORE, "_id", 1).await.expect_err("blocked")));
+    assert!(is_blocked(&room.load(STORE, "_id", 1, false).await.expect_err("blocked")));
     assert!((2900.0..4500.0).contains(&(js_sys::Date::now() - begun)));
     let begun = js_sys::Date::now();
     let second = room.persist(vec![erasure(&["x"])]).await;
@@ -451,7 +451,7 @@ async fn a_lost_connection_is_opened_again_and_the_batches_keep_their_order() {
         future.await.expect("committed after reopening");
     }
     js("opened.at(-1).close()");
-    assert_eq!(room.load(STORE, "_id", 1).await.expect("loaded after reopening").records.length(), 2);
+    assert_eq!(room.load(STORE, "_id", 1, false).await.expect("loaded after reopening").records.length(), 2);
     js("delete indexedDB.open");
     assert_eq!(stored(&name).await, r#"[{"_id":"a"},{"_id":"b","n":4}]"#);
     room.close();
@@ -505,7 +505,7 @@ async fn strict_durability_is_asked_for_on_writes() {
     for strict in [false, true] {
         let room = IndexedDb::new(&fresh_name(), strict);
         put(&room, rows(r#"[{"_id":"a"}]"#)).await;
-        room.load(STORE, "_id", 1).await.expect("loaded");
+        room.load(STORE, "_id", 1, false).await.expect("loaded");
         room.close();
     }
     js("IDBDatabase.prototype.transaction = realTransaction");
@@ -532,7 +532,7 @@ fn counts(lost: Option<Lost>) -> Option<(u32, u32)> {
 
 async fn lost(database: &str) -> Option<(u32, u32)> {
     let room = IndexedDb::new(database, false);
-    let lost = room.load(STORE, "_id", 1).await.expect("loaded").lost;
+    let lost = room.load(STORE, "_id", 1, false).await.expect("loaded").lost;
     room.close();
     counts(lost)
 }
@@ -549,7 +549,7 @@ async fn a_note_outside_tells_that_the_database_is_another_one_until_something_i
     let name = fresh_name();
     assert_eq!(lost(&name).await, None, "a first run");
     let room = IndexedDb::new(&name, false);
-    room.load(STORE, "_id", 1).await.expect("loaded");
+    room.load(STORE, "_id", 1, false).await.expect("loaded");
     put(&room, rows(r#"[{"_id":"a"},{"_id":"b"}]"#)).await;
     assert_eq!(lost(&name).await, None, "killed between the commit and its note");
     room.note(STORE, 2, 1);
@@ -559,7 +559,7 @@ async fn a_note_outside_tells_that_the_database_is_another_one_until_something_i
     assert_eq!(lost(&name).await, Some((2, 1)), "deleted");
     assert_eq!(lost(&name).await, Some((2, 1)), "nothing was stored since");
     let room = IndexedDb::new(&name, false);
-    room.load(STORE, "_id", 1).await.expect("loaded");
+    room.load(STORE, "_id", 1, false).await.expect("loaded");
     put(&room, rows(r#"[{"_id":"c"}]"#)).await;
     room.note(STORE, 1, 0);
     room.close();
@@ -570,10 +570,10 @@ async fn a_note_outside_tells_that_the_database_is_another_one_until_something_i
 async fn a_page_whose_connection_is_closed_notes_nothing_of_a_database_that_may_be_gone() {
     let name = fresh_name();
     let (old, new) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
-    old.load(STORE, "_id", 1).await.expect("loaded");
+    old.load(STORE, "_id", 1, false).await.expect("loaded");
     put(&old, rows(r#"[{"_id":"a"}]"#)).await;
     delete(&name).await;
-    new.load(STORE, "_id", 1).await.expect("loaded");
+    new.load(STORE, "_id", 1, false).await.expect("loaded");
     put(&new, rows(r#"[{"_id":"b"}]"#)).await;
     new.note(STORE, 1, 0);
     old.note(STORE, 1, 1);
@@ -585,7 +585,7 @@ async fn a_page_whose_connection_is_closed_notes_nothing_of_a_database_that_may_
 async fn a_database_that_was_emptied_under_an_open_connection_is_not_written_to() {
     let name = fresh_name();
     let room = IndexedDb::new(&name, false);
-    room.load(STORE, "_id", 1).await.expect("loaded");
+    room.load(STORE, "_id", 1, false).await.expect("loaded");
     put(&room, rows(r#"[{"_id":"a"}]"#)).await;
     room.note(STORE, 1, 0);
     js_async(&format!(
@@ -605,17 +605,21 @@ async fn a_database_that_was_emptied_under_an_open_connection_is_not_written_to(
 async fn what_a_newer_schema_has_written_is_neither_read_nor_written_by_an_older_one() {
     let name = fresh_name();
     let (old, new) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
-    old.load(STORE, "_id", 1).await.expect("loaded");
-    new.load(STORE, "_id", 2).await.expect("loaded");
+    old.load(STORE, "_id", 1, false).await.expect("loaded");
+    new.load(STORE, "_id", 2, false).await.expect("loaded");
     put(&old, rows(r#"[{"_id":"a","v":1}]"#)).await;
     let of = |version, store: &str, json| StoreWrites { store: store.into(), version, ..writes(rows(json)) };
     new.persist(vec![of(2, STORE, r#"[{"_id":"a","v":2}]"#)]).await.expect("committed");
     let both = vec![of(1, "pets", r#"[{"_id":"x"}]"#), of(1, STORE, r#"[{"_id":"a","v":3}]"#)];
     assert_eq!(old.persist(both).await.expect_err("refused"), StorageFailure::NewerVersion);
-    assert_eq!(old.load(STORE, "_id", 1).await.expect_err("refused"), StorageFailure::NewerVersion);
-    assert_eq!(new.load("pets", "_id", 1).await.expect("loaded").records.length(), 0, "the batch was undone whole");
+    assert_eq!(old.load(STORE, "_id", 1, false).await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(
+        new.load("pets", "_id", 1, false).await.expect("loaded").records.length(),
+        0,
+        "the batch was undone whole"
+    );
     old.persist(vec![of(1, "pets", r#"[{"_id":"x"}]"#)]).await.expect("another store has another version");
-    let records = new.load(STORE, "_id", 2).await.expect("loaded").records;
+    let records = new.load(STORE, "_id", 2, false).await.expect("loaded").records;
     assert_eq!(JSON::stringify(&records).expect("JSON"), r#"[{"_id":"a","v":2}]"#);
     old.close();
     new.close();
@@ -671,7 +675,7 @@ async fn a_database_of_the_first_version_is_upgraded_and_keeps_what_is_in_it() {
     ))
     .await;
     let room = IndexedDb::new(&name, false);
-    assert_eq!(room.load(STORE, "_id", 1).await.expect("loaded").records.length(), 2);
+    assert_eq!(room.load(STORE, "_id", 1, false).await.expect("loaded").records.length(), 2);
     put(&room, rows(r#"[{"_id":"d"}]"#)).await;
     room.note(STORE, 3, 0);
     room.close();
@@ -695,6 +699,226 @@ async fn whoever_upgrades_or_deletes_the_database_is_told_of_without_being_asked
     }
 }
 
+fn fenced(tab: u64, seen: Mark, json: &str) -> Vec<StoreWrites> {
+    vec![StoreWrites { fence: Some((tab, seen)), ..writes(rows(json)) }]
+}
+
+fn noted(tab: u64, number: u32, json: &str) -> Vec<StoreWrites> {
+    vec![StoreWrites { notes: Some((tab, number, rows(json))), ..writes(Array::new()) }]
+}
+
+async fn sender(room: &Rc<IndexedDb>) -> Mark {
+    room.load(STORE, "_id", 1, true).await.expect("loaded").sender
+}
+
+/// `[place, tab, number, rows]` of all notes.
+async fn notes(room: &Rc<IndexedDb>) -> String {
+    let alone = JSON::stringify(&room.notes(STORE, "_id").await.expect("read")).expect("JSON");
+    let loaded = room.load(STORE, "_id", 1, true).await.expect("loaded").notes;
+    assert_eq!(alone, JSON::stringify(&loaded).expect("JSON"));
+    alone.into()
+}
+
+const NOBODY: Mark = Mark { tab: 0, count: 0 };
+
+#[wasm_bindgen_test]
+async fn only_who_wrote_last_or_has_read_what_was_written_last_writes_records() {
+    let name = fresh_name();
+    let (one, two) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    for room in [&one, &two] {
+        assert_eq!(sender(room).await, NOBODY);
+    }
+    one.persist(fenced(1, NOBODY, r#"[{"_id":"a","v":1}]"#)).await.expect("nobody has written");
+    one.persist(fenced(1, NOBODY, r#"[{"_id":"a","v":2}]"#)).await.expect("it has written last itself");
+    let batch = fenced(2, NOBODY, r#"[{"_id":"a","v":3},{"_id":"b"}]"#);
+    assert_eq!(two.persist(batch).await.expect_err("refused"), StorageFailure::Outrun);
+    let seen = sender(&two).await;
+    assert_eq!(seen, Mark { tab: 1, count: 2 });
+    assert_eq!(stored(&name).await, r#"[{"_id":"a","v":2}]"#, "nothing of the batch was written");
+    // What is issued together is let through together.
+    let futures: Vec<_> = (0..3).map(|n| two.persist(fenced(2, seen, &format!(r#"[{{"_id":"c{n}"}}]"#)))).collect();
+    for future in futures {
+        future.await.expect("it has read what was written last");
+    }
+    assert_eq!(sender(&two).await, Mark { tab: 2, count: 5 });
+    let late = one.persist(fenced(1, Mark { tab: 1, count: 2 }, r#"[{"_id":"a","v":9}]"#)).await;
+    assert_eq!(late.expect_err("refused"), StorageFailure::Outrun);
+    one.persist(fenced(1, Mark { tab: 2, count: 5 }, r#"[{"_id":"d"}]"#)).await.expect("it has read that");
+    assert_eq!(sender(&one).await, Mark { tab: 1, count: 6 }, "counted on, though more was guessed");
+    one.close();
+    two.close();
+}
+
+#[wasm_bindgen_test]
+async fn the_fence_of_one_store_stops_a_batch_of_two_and_a_fold_stops_nobody() {
+    let name = fresh_name();
+    let (one, two) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    sender(&two).await;
+    one.persist(fenced(1, NOBODY, r#"[{"_id":"a"}]"#)).await.expect("committed");
+    let other = StoreWrites { store: "pets".into(), ..fenced(2, NOBODY, r#"[{"_id":"p"}]"#).remove(0) };
+    let batch = vec![other, fenced(2, NOBODY, r#"[{"_id":"b"}]"#).remove(0)];
+    assert_eq!(two.persist(batch).await.expect_err("refused"), StorageFailure::Outrun);
+    assert_eq!(two.load("pets", "_id", 1, false).await.expect("loaded").records.length(), 0);
+    // The other tab folds in between.
+    two.persist(noted(2, 1, r#"["a note"]"#)).await.expect("committed");
+    for n in 0..3 {
+        let batch = StoreWrites { fence: Some((1, NOBODY)), ..writes(made(600, &n.to_string())) };
+        one.persist(vec![batch]).await.expect("committed");
+    }
+    wait(300).await;
+    let (before, seen) = (entries(&name).await, sender(&two).await);
+    assert_eq!(before.split(',').next(), Some("3"), "folded: {before}");
+    one.persist(fenced(1, NOBODY, r#"[{"_id":"k1","mark":"late"}]"#)).await.expect("committed");
+    assert_eq!(sender(&two).await, Mark { tab: 1, count: seen.count + 1 });
+    assert_eq!(notes(&two).await, r#"[[1,2,1,["a note"]]]"#);
+    assert_eq!(stored(&name).await.matches("_id").count(), 601);
+    one.close();
+    two.close();
+}
+
+#[wasm_bindgen_test]
+async fn notes_of_all_tabs_stand_in_the_order_of_their_commits_and_no_place_is_used_twice() {
+    let name = fresh_name();
+    let (one, two) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    assert_eq!(notes(&one).await, "[]");
+    assert_eq!(notes(&two).await, "[]");
+    // Each guesses the same place.
+    for number in 1..3 {
+        one.persist(noted(7, number, r#"["of one"]"#)).await.expect("committed");
+        two.persist(noted(8, number, r#"["of two"]"#)).await.expect("committed");
+    }
+    let all = r#"[[1,7,1,["of one"]],[2,8,1,["of two"]],[3,7,2,["of one"]],[4,8,2,["of two"]]]"#;
+    assert_eq!(notes(&one).await, all);
+    // Together with records, and erased behind a fence.
+    let futures: Vec<_> = (3..6).map(|number| two.persist(noted(8, number, "[]"))).collect();
+    for future in futures {
+        future.await.expect("committed");
+    }
+    let batch = StoreWrites { forgotten: vec![(7, 2), (8, 2)], ..fenced(7, NOBODY, r#"[{"_id":"a"}]"#).remove(0) };
+    one.persist(vec![batch]).await.expect("committed");
+    assert_eq!(notes(&one).await, "[[5,8,3,[]],[6,8,4,[]],[7,8,5,[]]]");
+    let batch = |seen| StoreWrites { forgotten: vec![(8, 5)], ..fenced(8, seen, "[]").remove(0) };
+    assert_eq!(two.persist(vec![batch(NOBODY)]).await.expect_err("refused"), StorageFailure::Outrun);
+    two.persist(vec![batch(sender(&two).await)]).await.expect("committed");
+    one.persist(noted(7, 3, "[]")).await.expect("committed");
+    assert_eq!(notes(&two).await, "[[8,7,3,[]]]", "the places of those that were erased stay empty");
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"}]"#, "notes are no records");
+    one.close();
+    two.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_batch_is_not_committed_without_the_one_before_it_and_an_answered_one_is_out_of_the_way() {
+    let name = fresh_name();
+    let (one, two) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    sender(&one).await;
+    sender(&two).await;
+    two.persist(fenced(2, NOBODY, r#"[{"_id":"a"}]"#)).await.expect("committed");
+    let chained = |number, after, mut batch: Vec<StoreWrites>| {
+        batch[0].chain = Some((number, after));
+        one.persist(batch)
+    };
+    let note = |number| noted(1, number, r#"["note"]"#);
+    let futures = [
+        chained(1, None, note(1)),
+        // Another tab has written since: that comes to light inside the transaction.
+        chained(2, Some(1), fenced(1, NOBODY, r#"[{"_id":"b"}]"#)),
+        chained(3, Some(2), note(2)),
+        chained(4, Some(3), note(3)),
+        chained(5, Some(1), note(4)),
+    ];
+    let mut done = String::new();
+    for future in futures {
+        done += if future.await.is_ok() { "+" } else { "-" };
+    }
+    assert_eq!(done, "+---+");
+    (1..6).for_each(|number| one.told(number));
+    // Its number may come again.
+    chained(2, Some(4), note(5)).await.expect("nothing it builds on is under way");
+    let unwritable = js("return [{_id: 'c', call: () => 1}]").unchecked_into();
+    let refused = chained(3, None, vec![writes(unwritable)]);
+    let next = chained(4, Some(3), note(6));
+    assert!(refused.await.is_err(), "it cannot be cloned, which is known at once");
+    assert_eq!(next.await.expect_err("refused"), StorageFailure::Outrun);
+    let left = r#"[[1,1,1,["note"]],[2,1,4,["note"]],[3,1,5,["note"]]]"#;
+    assert_eq!(notes(&two).await, left);
+    assert_eq!(stored(&name).await, r#"[{"_id":"a"}]"#);
+    one.close();
+    two.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_fence_and_notes_are_handed_over_before_the_call_returns_and_need_no_polling() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    assert_eq!(sender(&room).await, NOBODY);
+    drop([room.persist(fenced(1, NOBODY, r#"[{"_id":"a"}]"#)), room.persist(noted(1, 1, r#"["note"]"#))]);
+    room.close();
+    wait(100).await;
+    let again = IndexedDb::new(&name, false);
+    assert_eq!(sender(&again).await, Mark { tab: 1, count: 1 });
+    assert_eq!(notes(&again).await, r#"[[1,1,1,["note"]]]"#);
+    again.close();
+}
+
+#[wasm_bindgen_test]
+async fn notes_keep_the_rules_of_records_and_what_is_read_again_must_be_the_same_database() {
+    let name = fresh_name();
+    let (old, new) = (IndexedDb::new(&name, false), IndexedDb::new(&name, false));
+    sender(&old).await;
+    new.persist(vec![StoreWrites { version: 2, ..writes(rows(r#"[{"_id":"a"}]"#)) }]).await.expect("committed");
+    assert_eq!(old.persist(noted(1, 1, "[]")).await.expect_err("refused"), StorageFailure::NewerVersion);
+    assert_eq!(new.notes(STORE, "_id").await.expect("read").length(), 0);
+    new.load(STORE, "_id", 2, false).await.expect("loaded");
+    js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         const t = db.transaction('deltas', 'readwrite'); t.objectStore('deltas').clear();
+         await new Promise(r => t.oncomplete = r); db.close()"
+    ))
+    .await;
+    let failure = new.load(STORE, "_id", 2, true).await.map(drop).expect_err("refused");
+    assert!(matches!(&failure, StorageFailure::Refused(why) if why.contains("emptied")), "{failure:?}");
+    new.load(STORE, "_id", 2, false).await.expect("whoever begins anew reads what there is");
+    old.close();
+    new.close();
+}
+
+#[wasm_bindgen_test]
+async fn what_makes_no_sense_among_what_tabs_share_counts_as_nothing() {
+    let name = fresh_name();
+    let room = IndexedDb::new(&name, false);
+    put(&room, rows(r#"[{"_id":"a"}]"#)).await;
+    js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         const m = db.transaction(['deltas', 'meta'], 'readwrite'); const s = m.objectStore('meta');
+         const g = m.objectStore('deltas').get('guard');
+         g.onsuccess = () => m.objectStore('deltas').put({{...g.result, senders: new Map([['people', 'odd']])}}, 'guard');
+         s.put({{}}, ['people', 'notes']); s.put(17, ['people', 'note', 4, 1, 3]); s.put([], ['people', 'note', 'y']);
+         s.put(1, ['people', 'other']); s.put(2, ['people']);
+         await new Promise(r => m.oncomplete = r); db.close()"
+    ))
+    .await;
+    assert_eq!(sender(&room).await, NOBODY);
+    assert_eq!(notes(&room).await, "[[3,4,1,[17]]]");
+    room.persist(fenced(5, NOBODY, r#"[{"_id":"b"}]"#)).await.expect("committed");
+    assert_eq!(sender(&room).await, Mark { tab: 5, count: 1 });
+    // One without a place is not seen.
+    let batch = StoreWrites { forgotten: vec![(4, 1)], ..fenced(5, NOBODY, "[]").remove(0) };
+    room.persist(vec![batch]).await.expect("committed");
+    assert_eq!(notes(&room).await, "[]");
+    room.keep_strays(STORE, &js("return [[17]]").unchecked_into(), &js("return ['no row']").unchecked_into());
+    room.persist(noted(5, 1, "[]")).await.expect("committed");
+    let apart = js_async(&format!(
+        "const db = await new Promise(r => {{ const o = indexedDB.open('{name}'); o.onsuccess = () => r(o.result) }});
+         const o = db.transaction('quarantine').objectStore('quarantine').getAll();
+         await new Promise(r => o.onsuccess = r); db.close();
+         return JSON.stringify(o.result.map(({{store, key, why, record}}) => [store, key, why, record]))"
+    ))
+    .await;
+    assert_eq!(apart.as_string().as_deref(), Some(r#"[["people","note","no row",[17]]]"#));
+    room.close();
+}
+
 #[wasm_bindgen_test]
 async fn the_times_for_10_000_rows_of_8_fields() {
     let make = "return Array.from({length: 10000}, (_, i) => ({_id: `id-${i}`, id: `s${i}`, first: `First ${i}`, last: `Last ${i}`,
@@ -705,7 +929,7 @@ async fn the_times_for_10_000_rows_of_8_fields() {
     for _ in 0..5 {
         let name = fresh_name();
         let room = IndexedDb::new(&name, false);
-        room.load(STORE, "_id", 1).await.expect("loaded");
+        room.load(STORE, "_id", 1, false).await.expect("loaded");
         let puts: Array = js(make).unchecked_into();
         let a = now();
         let future = room.persist(vec![writes(puts)]);
@@ -715,7 +939,7 @@ async fn the_times_for_10_000_rows_of_8_fields() {
         room.close();
         let again = IndexedDb::new(&name, false);
         let d = now();
-        let count = again.load(STORE, "_id", 1).await.expect("loaded").records.length();
+        let count = again.load(STORE, "_id", 1, false).await.expect("loaded").records.length();
         let e = now();
         assert_eq!(count, 10_000);
         let one = now();

@@ -7,7 +7,7 @@ use concordia::engine::{
     Engine, PendingEdit, Status,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Cursor, Input, Lost, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Lost, Next, Others, Policy, Record, Resolution, Rows, Source, StoreOptions},
     outcome::{Answer, Body, Response},
     output::{Command, Conflict, Made, Output, Reading, Request, Write},
     row::{FieldSet, Reference, RemoteRow, Row},
@@ -84,6 +84,7 @@ pub fn options() -> StoreOptions {
         policy: Policy::Local,
         asks_uncertain: false,
         probes: false,
+        shared: false,
     }
 }
 
@@ -321,6 +322,7 @@ impl Page {
                     continue;
                 }
                 Command::Probe(command, store) => (command, store, Asked::Probe),
+                Command::Lead(..) | Command::ReadNotes(_) | Command::Say(..) => panic!("there is one tab: {command:?}"),
             };
             self.requests += 1;
             self.network.push(Leaving { command, store, what });
@@ -329,7 +331,7 @@ impl Page {
             let records = self.disk.iter().filter(|((of, _), _)| *of == store.0).map(|(_, record)| deep_record(record));
             let records = self.found.failure.take().map_or_else(|| Ok(records.collect()), Err);
             let (cursor, lost) = (self.cursors.get(&store.0).cloned(), self.found.lost.take());
-            self.does(Input::Loaded { store, records, problem: None, cursor, lost });
+            self.does(Input::Loaded { store, records, problem: None, cursor, lost, others: Others::default() });
         }
         if !self.slow_disk {
             self.commit();
@@ -352,6 +354,9 @@ impl Page {
                     }
                     Write::Cursor(store, None) => {
                         self.cursors.remove(&store.0);
+                    }
+                    Write::After(_) | Write::Fence { .. } | Write::Notes { .. } | Write::Forget { .. } => {
+                        panic!("there is one tab: {write:?}")
                     }
                 }
             }
@@ -519,6 +524,9 @@ fn deep(write: &Write<MapRow>) -> Write<MapRow> {
         Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
         Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
         Write::Cursor(store, cursor) => Write::Cursor(*store, cursor.clone()),
+        Write::After(_) | Write::Fence { .. } | Write::Notes { .. } | Write::Forget { .. } => {
+            panic!("there is one tab: {write:?}")
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Thousands of histories, each from a seed: app, engine, disk, network and server, with crashes and faults at any step.
 //!
 //! `npm run simulate -- --seed 42` lives one history and prints its steps, `npm run simulate -- --histories 1000000
-//! --from 7` as many from that seed on. A history that breaks an invariant is shortened first, and printed.
+//! --from 7` as many from that seed on. A history that breaks an invariant is shortened first, and printed. `--tabs` does the same with
+//! several tabs, whose histories are not shortened.
 
 mod disk;
 mod every_step;
@@ -9,15 +10,19 @@ mod reference;
 mod seeds;
 mod server;
 mod shorten;
+mod tabs;
 mod world;
 
 use std::thread;
 
 use shorten::{shorten, verdict};
+use tabs::{Seen, Tabs};
 use world::{Tally, World};
 
-/// How many histories `cargo test` lives.
-const HISTORIES: u64 = 100_000;
+/// How many histories `cargo test` lives with one tab, whose server and storage can do anything.
+const HISTORIES: u64 = 160_000;
+/// And with one to four tabs over one disk.
+const HISTORIES_OF_TABS: u64 = 40_000;
 /// Threads that share them.
 const THREADS: u64 = 2;
 
@@ -50,24 +55,33 @@ fn every_invariant_holds_in_every_history() {
         assert!(result.is_ok(), "{result:?}");
         return;
     }
-    let (histories, from) = (count("HISTORIES", HISTORIES), count("FROM", 0));
-    let live_all = |part: u64| {
-        let mut tally = Tally::default();
+    let (tally, rate) = live_all(HISTORIES, live, Tally::add);
+    println!(
+        "{} histories ({rate} a second and thread): {} steps, {} edits, {} requests, {} crashes, {} faults",
+        tally.histories, tally.steps, tally.edits, tally.requests, tally.crashes, tally.faults
+    );
+}
+
+/// Lives as many histories as are asked for, on all threads; what they have seen, and how many a thread lives in a second.
+fn live_all<T: Default + Send>(histories: u64, live: fn(u64) -> Result<T, String>, add: fn(&mut T, T)) -> (T, u64) {
+    let (histories, from) = (count("HISTORIES", histories), count("FROM", 0));
+    let live_part = |part: u64| {
+        let mut seen = T::default();
         for seed in (from + part..from + histories).step_by(usize::try_from(THREADS).unwrap_or(1)) {
-            tally.add(live(seed).map_err(|report| (seed, report))?);
+            add(&mut seen, live(seed).map_err(|report| (seed, report))?);
         }
-        Ok::<_, (u64, String)>(tally)
+        Ok::<_, (u64, String)>(seen)
     };
     #[allow(clippy::disallowed_methods, reason = "how fast it is, for the report alone")]
     let began = std::time::Instant::now();
     let results: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|part| scope.spawn(move || live_all(part))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        let threads: Vec<_> = (0..THREADS).map(|part| scope.spawn(move || live_part(part))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panic!("a thread has panicked"))).collect()
     });
-    let mut tally = Tally::default();
+    let mut seen = T::default();
     for result in results {
         match result {
-            Ok(part) => tally.add(part),
+            Ok(part) => add(&mut seen, part),
             Err((seed, report)) => {
                 println!("broken after {} histories", seed - from + 1);
                 panic!("{report}");
@@ -75,17 +89,8 @@ fn every_invariant_holds_in_every_history() {
         }
     }
     #[allow(clippy::disallowed_methods, reason = "how fast it is, for the report alone")]
-    let rate = u128::from(tally.histories) * 1_000 / began.elapsed().as_millis().max(1);
-    println!(
-        "{} histories ({} a second and thread): {} steps, {} edits, {} requests, {} crashes, {} faults",
-        tally.histories,
-        rate / u128::from(THREADS),
-        tally.steps,
-        tally.edits,
-        tally.requests,
-        tally.crashes,
-        tally.faults
-    );
+    let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+    (seen, histories * 1_000 / milliseconds / THREADS)
 }
 
 #[test]
@@ -113,4 +118,29 @@ fn a_thousand_histories_have_a_hash() {
     println!("hash of a thousand histories: {hash:016x}");
     assert_eq!(hash, World::hash_of_all(0..1_000).unwrap());
     assert_ne!(hash, World::hash_of_all(1..1_001).unwrap());
+}
+
+#[test]
+fn every_invariant_holds_in_every_history_of_several_tabs() {
+    let seed = count("SEED", u64::MAX);
+    if seed != u64::MAX {
+        let mut world = Tabs::new(seed);
+        world.steps = Some(String::new());
+        let result = world.run();
+        println!("{}\n{result:?}", world.steps.as_deref().unwrap_or_default());
+        assert!(result.is_ok(), "{result:?}");
+        return;
+    }
+    let live = |seed| {
+        let mut world = Tabs::new(seed);
+        let broken = world.run().err();
+        broken.map_or(Ok(world.seen_by_now), |violation| {
+            Err(format!("SEED={seed} breaks [{}] {}", violation.invariant, violation.text))
+        })
+    };
+    let (seen, rate) = live_all(HISTORIES_OF_TABS, live, Seen::add);
+    println!(
+        "{} histories of several tabs ({rate} a second and thread): {} steps, {} edits, {} requests, {} crashes, {} freezes, {} thefts, {} overtaken",
+        seen.histories, seen.steps, seen.edits, seen.requests, seen.crashes, seen.freezes, seen.thefts, seen.overtaken
+    );
 }

@@ -4,7 +4,7 @@ use concordia::engine::{
     Connection, Engine,
     error::{Code, StorageFailure},
     id::{ItemId, Token},
-    input::{Cursor, Input, Next, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Others, Rows, Source, StoreOptions},
     lifecycle::Action,
     output::{Command, Made, Output},
     row::FieldSet,
@@ -92,7 +92,14 @@ fn a_storage_that_could_not_be_read_is_not_waited_for_though_it_takes_what_is_wr
     let written = does(Input::TurnEnded).commands;
     let Some(Command::Persist(batch, ..)) = written.first() else { panic!("{written:?}") };
     let failure = StorageFailure::Aborted("it gave no records".into());
-    assert!(sends(&does(Input::Loaded { store, records: Err(failure), problem: None, cursor: None, lost: None })));
+    assert!(sends(&does(Input::Loaded {
+        store,
+        records: Err(failure),
+        problem: None,
+        cursor: None,
+        lost: None,
+        others: Others::default()
+    })));
     does(Input::Persisted(*batch, Ok(())));
     does(create(2));
     assert!(sends(&does(Input::TurnEnded)));

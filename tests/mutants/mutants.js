@@ -3,7 +3,7 @@
  * once, and becomes `to`, in which `MUTANT` is true when this mutant is the one that is being tried. `npm run mutants` puts
  * all of them into a copy of the source; the real one knows nothing of it.
  *
- * `hidden` says why the simulation cannot see one; then a test of another kind has to.
+ * `hidden` says why the simulation cannot see one; then a test of another kind has to. `tabs`: it is the simulation of several tabs that has to.
  */
 export const mutants = [
   // ------------------------------------------------------------------------------------------------ once, and never lost
@@ -16,8 +16,8 @@ export const mutants = [
   {
     name: "every attempt has a key of its own",
     file: "outbox.rs",
-    from: "        let probe = self.origins[place].reserve();\n        if (is_new",
-    to: "        if MUTANT { if let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) { attempt.edit.key = key; } self.touch(id); }\n        let probe = self.origins[place].reserve();\n        if (is_new",
+    from: "        let probe = self.origins[place].reserve();\n        if (writes",
+    to: "        if MUTANT { if let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) { attempt.edit.key = key; } self.touch(id); }\n        let probe = self.origins[place].reserve();\n        if (writes",
   },
   {
     name: "401 drops the edit",
@@ -84,8 +84,8 @@ export const mutants = [
   {
     name: "sent before it is committed",
     file: "outbox.rs",
-    from: "        if (is_new || self.is_rekeyed(id)) && self.writes_ahead(store) {",
-    to: "        if !MUTANT && (is_new || self.is_rekeyed(id)) && self.writes_ahead(store) {",
+    from: " || self.is_rekeyed(id)) && self.writes_ahead(store) {",
+    to: " || self.is_rekeyed(id)) && !MUTANT && self.writes_ahead(store) {",
   },
   {
     name: "acknowledged before it is committed",
@@ -102,8 +102,8 @@ export const mutants = [
   {
     name: "a failed batch is not written again",
     file: "storage.rs",
-    from: "            if self.items.get(*id).is_some() {\n                self.dirty.insert(*id);",
-    to: "            if !MUTANT && self.items.get(*id).is_some() {\n                self.dirty.insert(*id);",
+    from: "item.not_noted(*number));\n                self.dirty.insert(*id);",
+    to: "item.not_noted(*number));\n                if !MUTANT { self.dirty.insert(*id); }",
   },
   {
     name: "released by an older commit",
@@ -120,8 +120,8 @@ export const mutants = [
   {
     name: "an update is not stored",
     file: "edit.rs",
-    from: "        self.record_edit(id, Action::Update, fields, Settled::Existent);\n        self.tell(id);\n        self.touch(id);",
-    to: "        self.record_edit(id, Action::Update, fields, Settled::Existent);\n        self.tell(id);\n        if !MUTANT { self.touch(id); }",
+    from: "        self.own(id, Deed::Edit(Action::Update), fields);\n        self.tell(id);\n        self.touch(id);",
+    to: "        self.own(id, Deed::Edit(Action::Update), fields);\n        self.tell(id);\n        if !MUTANT { self.touch(id); }",
   },
   {
     name: "a removal is not stored",
@@ -297,8 +297,8 @@ export const mutants = [
   {
     name: "the tombstone goes before the server has deleted the item",
     file: "edit.rs",
-    from: "        if coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {",
-    to: "        if MUTANT || coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {",
+    from: "        if !is_shared && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {\n            // A create that",
+    to: "        if MUTANT || !is_shared && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {\n            // A create that",
   },
   {
     name: "a delete that may have been taken is dropped",
@@ -421,8 +421,8 @@ export const mutants = [
   {
     name: "the cursor is stored before the rows that it covers",
     file: "storage.rs",
-    from: "            if self.stores[store].cursor_is_news && !is_busy {",
-    to: "            if self.stores[store].cursor_is_news && (MUTANT || !is_busy) {",
+    from: "            if self.stores[store].cursor_is_news && !is_busy && keeps_records {",
+    to: "            if self.stores[store].cursor_is_news && (MUTANT || !is_busy) && keeps_records {",
   },
   {
     name: "a dispute is decided by a read that was asked for before",
@@ -496,5 +496,140 @@ export const mutants = [
     file: "outbox.rs",
     from: "            && !self.looks_first(id);\n",
     to: "            && !self.looks_first(id)\n            && !(MUTANT && self.stores[self.items.get(id).map_or(StoreId(0), |item| item.store)].unsynced.iter().any(|other| self.items.get(*other).is_some_and(|item| item.parked().is_some())));\n",
+  },
+
+  // ------------------------------------------------------------------------------------------------ several tabs
+  {
+    name: "records are written without a fence",
+    file: "storage.rs",
+    tabs: true,
+    from: "            if let Writes::Records(Some(seen)) = self.writes(store) {\n",
+    to: "            if let Writes::Records(Some(seen)) = self.writes(store)\n                && !MUTANT\n            {\n",
+  },
+  {
+    name: "to have read the records is proof enough to send",
+    file: "sender.rs",
+    tabs: true,
+    from: "        tabs.passed = Millis(0);",
+    to: "        tabs.passed = if MUTANT { self.now } else { Millis(0) };",
+  },
+  {
+    name: "a commit proves the moment in which it is told",
+    file: "sender.rs",
+    tabs: true,
+    from: "tabs.passed.max(since);",
+    to: "tabs.passed.max(if MUTANT { self.now } else { since });",
+  },
+  {
+    name: "notes are never erased",
+    file: "storage.rs",
+    tabs: true,
+    from: "            let taken = if keeps_records {",
+    to: "            let taken = if !MUTANT && keeps_records {",
+  },
+  {
+    name: "a batch is committed though the one before it was not",
+    file: "storage.rs",
+    tabs: true,
+    from: "                batch.after = before.map(|(command, _)| *command);",
+    to: "                batch.after = before.map(|(command, _)| *command).filter(|_| !MUTANT);",
+  },
+  {
+    name: "what builds on a batch that failed is not written again",
+    file: "storage.rs",
+    tabs: true,
+    from: "        while let Some(next) = self.batch_after(last) {",
+    to: "        while let Some(next) = self.batch_after(last).filter(|_| !MUTANT) {",
+  },
+  {
+    name: "notes on their way count as stored",
+    file: "sender.rs",
+    tabs: true,
+    from: "        !self.is_unwritten() && self.issued <= self.committed",
+    to: "        !self.is_unwritten() && (MUTANT || self.issued <= self.committed)",
+  },
+  {
+    name: "an edit in a record on its way is noted as well",
+    file: "sender.rs",
+    tabs: true,
+    from: "        for own in item.own.iter_mut().filter(|own| own.number == 0 && own.version > issued) {",
+    to: "        for own in item.own.iter_mut().filter(|own| own.number == 0 && (MUTANT || own.version > issued)) {",
+  },
+  {
+    name: "a new sender leaves its own notes to the next one",
+    file: "sender.rs",
+    tabs: true,
+    from: "        if number > taken {",
+    to: "        if !MUTANT && number > taken {",
+  },
+  {
+    name: "what another tab's note went over stays so when the records say otherwise",
+    file: "sender.rs",
+    tabs: true,
+    from: "        if let Some((fields, row)) = item.overruled.take() {",
+    to: "        if let Some((fields, row)) = item.overruled.take().filter(|_| !MUTANT) {",
+  },
+  {
+    name: "every tab sends",
+    file: "sender.rs",
+    tabs: true,
+    from: "            Some(tabs) => tabs.keeps_records() && !tabs.is_busy() || self.is_shut_out(store),",
+    to: "            Some(tabs) => MUTANT || tabs.keeps_records() && !tabs.is_busy() || self.is_shut_out(store),",
+  },
+  {
+    name: "what the sender wrote overwrites what was edited here since",
+    file: "sender.rs",
+    tabs: true,
+    from: "        let own = item.own_fields(0);",
+    to: "        let own = if MUTANT { FieldSet::NONE } else { item.own_fields(0) };",
+  },
+  {
+    name: "a note overwrites what the sender has edited since",
+    file: "sender.rs",
+    tabs: true,
+    from: "note.fields.without(item.own_fields(own_taken))",
+    to: "note.fields.without(if MUTANT { FieldSet::NONE } else { item.own_fields(own_taken) })",
+  },
+  {
+    name: "a create and its removal vanish before the removal is stored",
+    file: "sender.rs",
+    tabs: true,
+    from: "        let is_known = |item: &Item<R>| item.own.is_empty()",
+    to: "        let is_known = |item: &Item<R>| MUTANT || item.own.is_empty()",
+  },
+  {
+    name: "nobody takes over from a frozen tab",
+    file: "sender.rs",
+    tabs: true,
+    from: "                self.out.commands.push(Command::Lead(store, true));",
+    to: "                if !MUTANT { self.out.commands.push(Command::Lead(store, true)); }",
+  },
+  {
+    name: "a missed message is not made up for",
+    file: "sender.rs",
+    tabs: true,
+    from: "            _ => tabs.behind = true,",
+    to: "            _ => tabs.behind = !MUTANT,",
+  },
+  {
+    name: "a tab that has lost the lock goes on",
+    file: "sender.rs",
+    tabs: true,
+    from: "        tabs.role = if won { Role::Leading } else { Role::Following };",
+    to: "        tabs.role = if won || MUTANT && before == Role::Leading { Role::Leading } else { Role::Following };",
+  },
+  {
+    name: "records are written before this tab's own notes are taken in",
+    file: "sender.rs",
+    tabs: true,
+    from: "                tabs.notes_first = true;",
+    to: "                tabs.notes_first = !MUTANT;",
+  },
+  {
+    name: "notes of this tab are forgotten when records are read again",
+    file: "sender.rs",
+    tabs: true,
+    from: "number <= read && !waiting.contains(&number)",
+    to: "(MUTANT || number <= read) && !waiting.contains(&number)",
   },
 ];

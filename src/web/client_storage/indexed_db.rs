@@ -16,12 +16,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use js_sys::{Array, Promise};
+use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 
-use crate::engine::{error::StorageFailure, input::Lost};
+use crate::engine::{error::StorageFailure, input::Lost, sender::Mark};
 use connection::{Broken, Connection, Gate, idle, pause, settle};
 
 #[wasm_bindgen(module = "/src/web/client_storage/indexed_db/jobs.js")]
@@ -32,11 +32,17 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn note(this: &Shelves, store: &str, records: u32, unsynced: u32);
     #[wasm_bindgen(method)]
-    fn load(this: &Shelves, store: &str, key_name: &str, version: u32) -> Job;
+    fn load(this: &Shelves, store: &str, key_name: &str, version: u32, again: bool) -> Job;
+    #[wasm_bindgen(method)]
+    fn notes(this: &Shelves, store: &str, key_name: &str) -> Job;
+    #[wasm_bindgen(method)]
+    fn strays(this: &Shelves, store: &str, rows: &Array, whys: &Array) -> Job;
     #[wasm_bindgen(method)]
     fn quarantine(this: &Shelves, store: &str, key_name: &str, keys: &Array, whys: &Array) -> Job;
     #[wasm_bindgen(method)]
     fn write(this: &Shelves) -> Job;
+    #[wasm_bindgen(method)]
+    fn told(this: &Shelves, number: u32);
     #[wasm_bindgen(method)]
     fn fold(this: &Shelves) -> Option<Job>;
 
@@ -47,8 +53,14 @@ extern "C" {
     fn add(this: &Job, store: &str, key_name: &str, puts: &Array, erased: &[JsValue], version: u32);
     #[wasm_bindgen(method, js_name = setMark)]
     fn set_mark(this: &Job, store: &str, mark: Option<String>);
-    #[wasm_bindgen(method, getter)]
-    fn mark(this: &Job) -> Option<String>;
+    #[wasm_bindgen(method)]
+    fn fence(this: &Job, tab: f64, seen_tab: f64, seen_count: f64);
+    #[wasm_bindgen(method)]
+    fn keep(this: &Job, tab: f64, number: u32, rows: &Array);
+    #[wasm_bindgen(method)]
+    fn forget(this: &Job, tab: f64, number: u32);
+    #[wasm_bindgen(method)]
+    fn chain(this: &Job, number: u32, after: Option<u32>);
     #[wasm_bindgen(method, getter, js_name = isEmpty)]
     fn is_empty(this: &Job) -> bool;
     #[wasm_bindgen(method, getter)]
@@ -71,6 +83,12 @@ extern "C" {
     fn records(this: &Read) -> Array;
     #[wasm_bindgen(method, getter)]
     fn lost(this: &Read) -> Option<Vec<u32>>;
+    #[wasm_bindgen(method, getter)]
+    fn mark(this: &Read) -> Option<String>;
+    #[wasm_bindgen(method, getter)]
+    fn sender(this: &Read) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    fn notes(this: &Read) -> Array;
 
     fn persist();
     #[wasm_bindgen(js_name = refreshEstimate)]
@@ -99,7 +117,7 @@ extern "C" {
 }
 
 /// What to write to and erase from one store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StoreWrites {
     /// The store's name.
     pub store: String,
@@ -113,13 +131,25 @@ pub struct StoreWrites {
     pub mark: Option<Option<String>>,
     /// The version of their schema. Nothing is written where a newer one has been.
     pub version: u32,
+    /// This tab and the mark that was read: nothing of the batch is written if another tab has written records since.
+    pub fence: Option<(u64, Mark)>,
+    /// Notes to keep behind all others: of this tab, with this number, as rows.
+    pub notes: Option<(u64, u32, Array)>,
+    /// Notes to erase: those of a tab up to this number.
+    pub forgotten: Vec<(u64, u32)>,
+    /// The number of the batch, and that of an earlier one: nothing of it is written if that was not. `told` ends it.
+    pub chain: Option<(u32, Option<u32>)>,
 }
 
 /// What was read of one store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Stored {
     /// All records, in the order in which their keys were first written.
     pub records: Array,
+    /// Who wrote them.
+    pub sender: Mark,
+    /// Notes of edits that are not in them: for each transaction `[place, tab, number, rows]`.
+    pub notes: Array,
     /// The text that is kept beside them.
     pub mark: Option<String>,
     /// What was in the database when it was last used, if that was another one than this: it is gone.
@@ -186,10 +216,10 @@ impl IndexedDb {
     /// All records of a store; `version` is that of its schema.
     ///
     /// # Errors
-    /// When the database cannot be opened or read; `NewerVersion` when the store was written with a newer schema.
-    pub fn load(self: &Rc<Self>, store: &str, key_name: &str, version: u32) -> Pending<Stored> {
-        let job = self.shelves.load(store, key_name, version);
-        let loading = self.start(job.clone());
+    /// When the database cannot be opened or read, or, `again`, is another one than was read before; `NewerVersion` when the store was
+    /// written with a newer schema.
+    pub fn load(self: &Rc<Self>, store: &str, key_name: &str, version: u32, again: bool) -> Pending<Stored> {
+        let loading = self.start(self.shelves.load(store, key_name, version, again));
         Box::pin(async move {
             let read: Read = loading.await?.unchecked_into();
             refresh_estimate();
@@ -197,8 +227,30 @@ impl IndexedDb {
                 records: counts.first().copied().unwrap_or(0),
                 unsynced: counts.get(1).copied().unwrap_or(0),
             });
-            Ok(Stored { records: read.records(), mark: job.mark(), lost })
+            let sender = read.sender();
+            let get = |name: &str| Reflect::get(&sender, &name.into()).ok().and_then(|value| value.as_f64());
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a count")]
+            let count = |name: &str| get(name).unwrap_or(0.0) as u64;
+            let sender = Mark { tab: count("tab"), count: count("count") };
+            Ok(Stored { records: read.records(), sender, notes: read.notes(), mark: read.mark(), lost })
         })
+    }
+
+    /// The notes of a store alone, as in `Stored`.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or read.
+    pub fn notes(self: &Rc<Self>, store: &str, key_name: &str) -> Pending<Array> {
+        let reading = self.start(self.shelves.notes(store, key_name));
+        Box::pin(async move {
+            let read: Read = reading.await?.unchecked_into();
+            Ok(read.notes())
+        })
+    }
+
+    /// Keeps notes that make no sense where the records are that make none. It need not be polled.
+    pub fn keep_strays(self: &Rc<Self>, store: &str, rows: &Array, whys: &Array) {
+        drop(self.start(self.shelves.strays(store, rows, whys)));
     }
 
     /// Sets records that make no sense apart, where nobody writes over them: those with these keys, for these reasons, and all
@@ -244,10 +296,22 @@ impl IndexedDb {
     /// When the batch was not written: nothing of it was.
     pub fn persist(self: &Rc<Self>, batch: Vec<StoreWrites>) -> Pending<()> {
         let job = self.shelves.write();
-        for StoreWrites { store, key_name, puts, erased, mark, version } in batch {
+        for StoreWrites { store, key_name, puts, erased, mark, version, fence, notes, forgotten, chain } in batch {
             job.add(&store, &key_name, &puts, &erased, version);
             if let Some(mark) = mark {
                 job.set_mark(&store, mark);
+            }
+            if let Some((tab, seen)) = fence {
+                job.fence(number(tab), number(seen.tab), number(seen.count));
+            }
+            if let Some((tab, count, rows)) = notes {
+                job.keep(number(tab), count, &rows);
+            }
+            for (tab, count) in forgotten {
+                job.forget(number(tab), count);
+            }
+            if let Some((batch, after)) = chain {
+                job.chain(batch, after);
             }
         }
         let writing = (!job.is_empty()).then(|| self.start(job));
@@ -257,6 +321,11 @@ impl IndexedDb {
                 None => Ok(()),
             }
         })
+    }
+
+    /// Whoever has issued the batch with this number knows what has become of it.
+    pub fn told(&self, batch: u32) {
+        self.shelves.told(batch);
     }
 
     /// Closes the connection once the transactions under way have ended. A later call opens it again.
@@ -287,7 +356,8 @@ impl IndexedDb {
         if let Some(ticket) = &ticket {
             self.queue.leave(ticket);
         }
-        result.map(|()| job.finish(true))
+        let outcome = job.finish(result.is_ok());
+        result.map(|()| outcome)
     }
 
     async fn attempt(self: &Rc<Self>, job: &Job, ticket: Option<&JsValue>) -> Result<(), StorageFailure> {
@@ -384,6 +454,12 @@ impl IndexedDb {
             spawn_local(task);
         }
     }
+}
+
+/// As JavaScript has it.
+#[allow(clippy::cast_precision_loss, reason = "they are safe integers")]
+pub const fn number(count: u64) -> f64 {
+    count as f64
 }
 
 fn blocked() -> StorageFailure {

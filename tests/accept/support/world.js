@@ -4,7 +4,7 @@
  * `await world(t, { cross })` → `{ server, open, profile }`; all of it ends with the test. With `cross` the page comes from an origin of
  * its own and goes on being served when the server is stopped; else the server serves it.
  * - `profile()` → an empty profile: `{ open(query), page, kill(), close() }`. `open` launches the browser if there is none, loads the page
- *   anew and settles when the package can be used. `close` closes the browser in an orderly way.
+ *   anew and settles when the package can be used. `close` closes the browser in an orderly way. `tab()` → one more page, opened.
  * - `open()` → the page of a profile of its own, opened.
  *
  * In the page: everything that the package exports, `people(http, store)` which makes the usual store, `told(store)`: what it says
@@ -108,9 +108,22 @@ class Profile {
 
   async open(query = {}) {
     await this.launch();
-    await this.page.goto(this.#address(query));
-    await this.page.waitForFunction(() => window.ready, undefined, { timeout: LIMIT_MS });
-    return this.page;
+    return this.#load(this.page, query);
+  }
+
+  /** One more page beside the others; `blank`: of the site, but without the package. */
+  async tab({ blank } = {}) {
+    const context = await this.launch();
+    const page = await context.newPage();
+    page.setDefaultTimeout(LIMIT_MS);
+    if (blank) await page.goto(new URL("/blank", this.#address({})).href);
+    return blank ? page : this.#load(page, {});
+  }
+
+  async #load(page, query) {
+    await page.goto(this.#address(query));
+    await page.waitForFunction(() => window.ready, undefined, { timeout: LIMIT_MS });
+    return page;
   }
 
   /** A browser without a page of the site. */

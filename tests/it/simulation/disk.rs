@@ -8,6 +8,7 @@ use concordia::engine::{
     id::{CommandId, Key, StoreId},
     input::Record,
     output::Write,
+    sender::{Mark, Note, Notes},
 };
 
 use crate::row::{MapRow, deep_record};
@@ -21,16 +22,31 @@ pub struct Disk {
     done: VecDeque<(CommandId, Result<(), StorageFailure>)>,
     /// Works no more in this page.
     pub refusing: bool,
+    marks: BTreeMap<u16, Mark>,
+    notes: BTreeMap<(u16, u64), Notes<MapRow>>,
+    places: u64,
 }
 
 impl Disk {
     pub fn issue(&mut self, command: CommandId, writes: &[Write<MapRow>]) {
+        self.issued.push_back((command, Self::copies(writes)));
+    }
+
+    /// What a transaction takes over of what it is given.
+    pub fn copies(writes: &[Write<MapRow>]) -> Vec<Write<MapRow>> {
         let copy = |write: &Write<MapRow>| match write {
             Write::Put(store, item, record) => Write::Put(*store, *item, deep_record(record)),
             Write::Erase(store, item, key) => Write::Erase(*store, *item, key.clone()),
             Write::Cursor(store, cursor) => Write::Cursor(*store, cursor.clone()),
+            Write::Fence { store, tab, seen } => Write::Fence { store: *store, tab: *tab, seen: *seen },
+            Write::Forget { store, tab, number } => Write::Forget { store: *store, tab: *tab, number: *number },
+            Write::After(command) => Write::After(*command),
+            Write::Notes { store, tab, number, list } => {
+                let deep = |note: &Note<MapRow>| Note { row: note.row.deep(), ..note.clone() };
+                Write::Notes { store: *store, tab: *tab, number: *number, list: list.iter().map(deep).collect() }
+            }
         };
-        self.issued.push_back((command, writes.iter().map(copy).collect()));
+        writes.iter().map(copy).collect()
     }
 
     pub fn is_busy(&self) -> bool {
@@ -50,12 +66,39 @@ impl Disk {
                 self.refusing |= matches!(failure, StorageFailure::Refused(_) | StorageFailure::NewerVersion);
                 Err(failure)
             }
-            None => {
-                self.apply(writes);
-                Ok(())
-            }
+            None => self.write(writes),
         };
         self.done.push_back((command, result));
+    }
+
+    /// One transaction.
+    pub fn write(&mut self, writes: Vec<Write<MapRow>>) -> Result<(), StorageFailure> {
+        let is_behind = |write: &Write<MapRow>| match write {
+            Write::Fence { store, tab, seen } => {
+                let mark = self.mark(*store);
+                mark.tab != *tab && mark != *seen
+            }
+            _ => false,
+        };
+        if writes.iter().any(is_behind) {
+            return Err(StorageFailure::Outrun);
+        }
+        self.apply(writes);
+        Ok(())
+    }
+
+    /// Who wrote the records of a store last.
+    pub fn mark(&self, store: StoreId) -> Mark {
+        self.marks.get(&store.0).copied().unwrap_or_default()
+    }
+
+    /// The notes of a store, as copies.
+    pub fn notes(&self, store: StoreId) -> Vec<Notes<MapRow>> {
+        let deep = |notes: &Notes<MapRow>| {
+            let list = notes.list.iter().map(|note| Note { row: note.row.deep(), ..note.clone() }).collect();
+            Notes { list, ..*notes }
+        };
+        self.notes.iter().filter(|((of, _), _)| *of == store.0).map(|(_, notes)| deep(notes)).collect()
     }
 
     /// What the page is told next.
@@ -92,6 +135,17 @@ impl Disk {
                 Write::Cursor(store, None) => {
                     self.cursors.remove(&store.0);
                 }
+                Write::Fence { store, tab, .. } => {
+                    self.marks.insert(store.0, Mark { tab, count: self.mark(store).count + 1 });
+                }
+                Write::Notes { store, tab, number, list } => {
+                    self.places += 1;
+                    self.notes.insert((store.0, self.places), Notes { place: self.places, tab, number, list });
+                }
+                Write::Forget { store, tab, number } => {
+                    self.notes.retain(|(of, _), notes| *of != store.0 || notes.tab != tab || notes.number > number);
+                }
+                Write::After(_) => {}
             }
         }
     }

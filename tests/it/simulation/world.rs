@@ -6,7 +6,7 @@ use concordia::engine::{
     Engine,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Cursor, Input, Next, Policy, Record, Resolution, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Next, Others, Policy, Record, Resolution, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Command, Conflict, Made, Output, Request},
@@ -163,7 +163,7 @@ macro_rules! step {
     };
 }
 
-fn engine_seed(dice: &mut Dice) -> [u8; 32] {
+pub fn engine_seed(dice: &mut Dice) -> [u8; 32] {
     let mut seed = [0; 32];
     for chunk in seed.chunks_exact_mut(8) {
         chunk.copy_from_slice(&dice.roll().to_le_bytes());
@@ -363,6 +363,9 @@ impl World {
                 }
                 // No transporter of these stores has a way of its own.
                 Command::Probe(..) => return broken("no invention", "a probe"),
+                Command::Lead(..) | Command::ReadNotes(_) | Command::Say(..) => {
+                    return broken("no invention", "there is one tab");
+                }
                 Command::FetchOne(command, store, _, key) => self.put_on_wire(command, store, Ask::One(key))?,
                 Command::Resolve(command, _, _, conflict) if self.policy == Policy::Ask => {
                     self.asked.push((command, conflict));
@@ -631,6 +634,7 @@ impl World {
                 policy: self.policy,
                 asks_uncertain: self.asks_uncertain,
                 probes: false,
+                shared: false,
             };
             let output = self.hand(Input::Open(options, MapRow::default()))?;
             self.carry_out(output)?;
@@ -677,7 +681,14 @@ impl World {
     fn load(&mut self) -> Check {
         let (store, records, cursor) = self.loads.remove(0);
         let kept: Vec<_> = records.iter().map(deep_record).collect();
-        let output = self.hand(Input::Loaded { store, records: Ok(records), problem: None, cursor, lost: None })?;
+        let output = self.hand(Input::Loaded {
+            store,
+            records: Ok(records),
+            problem: None,
+            cursor,
+            lost: None,
+            others: Others::default(),
+        })?;
         self.reference.restarted(store, &kept, &self.engine, &self.server)?;
         self.carry_out(output)?;
         self.look()
@@ -888,13 +899,13 @@ impl World {
     }
 }
 
-fn remote_row(row: &ServerRow) -> RemoteRow<MapRow> {
+pub fn remote_row(row: &ServerRow) -> RemoteRow<MapRow> {
     let told = MapRow::new(row.fields).with_key(&row.key);
     RemoteRow { row: told, present: FieldSet::first(FIELDS), key: Some(row.key.clone()) }
 }
 
 /// The forms in which a server may say the same.
-fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
+pub fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
     let told = |present: FieldSet, key: &Key, fields: &Fields| RemoteRow {
         // What an answer leaves out is not in it.
         row: MapRow::new(*fields).pick(present).with_key(key),
@@ -913,7 +924,7 @@ fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
     Answer::Response(Response { location, version: said.validator.clone(), ..response(said.status, body) })
 }
 
-fn response<B>(status: u16, body: Body<B>) -> Response<B> {
+pub fn response<B>(status: u16, body: Body<B>) -> Response<B> {
     Response { status, body, text: None, retry_after: None, location: None, version: None, problem: None, said: None }
 }
 

@@ -140,6 +140,7 @@ impl Connection {
             }
             match job.verdict().as_deref() {
                 Some("newer") => return Err(Broken::Failed(StorageFailure::NewerVersion)),
+                Some("outrun") => return Err(Broken::Failed(StorageFailure::Outrun)),
                 Some("emptied") => return Err(Broken::Failed(StorageFailure::Refused(EMPTIED.into()))),
                 Some(_) | None => {}
             }

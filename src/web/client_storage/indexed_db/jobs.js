@@ -275,14 +275,18 @@ export const idle = () =>
 // `deltas`: records written one by one, or the bare key of one that was erased, key `[store, _id]`: newer than any block that is
 // in the database with them.
 //
-// `meta`: a text for a store, key `[store, "mark"]`, written with the records that it speaks of.
+// `meta`: what lies beside the records of a store. A text, key `[store, "mark"]`, written with the records that it speaks of. What
+// tabs share: notes of edits that are in no record yet, rows like those of records, key `[store, "note", tab, number, place]`; and the place
+// of the last note, `[store, "notes"]`, which outlives that note, so that no place is ever used again.
 //
 // `quarantine`: records that make no sense, `{store, key, record, why, since}`, key `[store, key as text, number at random]`. Nothing
 // reads them, writes over them or takes them away.
 //
-// The guard, in `deltas` under a key of its own: which database this is (drawn when it is made), and by what version of its schema
-// each store was written last. It is looked at in each transaction that writes, where nobody else can come in between. In a database that was
-// made instead of one that the browser has thrown away it also holds the names of the stores that were written since.
+// The guard, in `deltas` under a key of its own: which database this is (drawn when it is made), by what version of its schema
+// each store was written last, and by which tab: `senders`, `{tab, count}` for each store. It is looked at in each transaction that writes, where
+// nobody else can come in between. What a batch changes in it is put before it is known what was there, and put right if need be, so
+// that the batch needs no second round. In a database that was made instead of one that the browser has thrown away it also holds the
+// names of the stores that were written since.
 
 /* global IDBKeyRange */
 
@@ -293,6 +297,18 @@ const newGuard = (instead) => ({
   versions: new Map(),
   ...(instead && { renewed: new Set() }),
 });
+
+const asCount = (value) => (Number.isSafeInteger(value) && value >= 0 ? value : 0);
+
+/** Who wrote the records of a store last, and how often they were written. */
+function senderIn(guard, store) {
+  const { tab, count } = guard?.senders?.get(store) ?? {};
+  return { tab: asCount(tab), count: asCount(count) };
+}
+
+/** All that is in a guard, to be compared. */
+const textOf = (guard) =>
+  JSON.stringify(guard, (_, value) => (value instanceof Map || value instanceof Set ? [...value] : value));
 
 const versionOf = (guard, store) => guard?.versions?.get(store) ?? 1;
 
@@ -318,6 +334,8 @@ class Shelf {
   /** The keys found in or written to deltas. */
   changed = new Set();
   folding = false;
+  /** The place of its last note: a guess, put right inside the transaction. */
+  place = 0;
   /** Which database it was read from. */
   identity = undefined;
   /** What was last noted outside of it. */
@@ -381,6 +399,28 @@ class Shelf {
 const asBlock = (value) => (Array.isArray(value) ? value : [value]);
 
 const markOf = (store) => [store, "mark"];
+const placeKeyOf = (store) => [store, "notes"];
+const noteKeyOf = (store, ...of) => [store, "note", ...of];
+
+/** Reads what lies beside the records; `then` runs inside the transaction. Notes come in the order of their places, each as
+ *  `[place, tab, number, rows]`. */
+function readBeside(transaction, shelf, then) {
+  const meta = transaction.objectStore("meta");
+  const values = meta.getAll(shelf.range);
+  const keys = meta.getAllKeys(shelf.range);
+  keys.onsuccess = () => {
+    const beside = { mark: undefined, notes: [] };
+    keys.result.forEach(([, kind, ...of], at) => {
+      const value = values.result[at];
+      if (kind === "mark" && typeof value === "string") beside.mark = value;
+      else if (kind === "notes") shelf.place = asCount(value);
+      else if (kind === "note" && asCount(of[2]) > 0)
+        beside.notes.push([...[2, 0, 1].map((nth) => asCount(of[nth])), asBlock(value)]);
+    });
+    beside.notes.sort(([one], [other]) => one - other);
+    then(beside);
+  };
+}
 
 const blocksOf = (records) => Math.ceil(records.length / BLOCK);
 
@@ -415,6 +455,10 @@ function noteOf(place) {
 /** Makes the jobs of one database. */
 export class Shelves {
   #shelves = new Map();
+  /** The guard as it was seen or written last: a guess. */
+  #known = { guard: undefined };
+  /** The batches that are under way, by their numbers. */
+  #open = new Map();
   #database;
 
   constructor(database) {
@@ -440,8 +484,19 @@ export class Shelves {
     return this.#shelves.get(store);
   }
 
-  load(store, keyName, version) {
-    return new Load(this.#of(store, keyName), version, placeOf(this.#database, store));
+  /** `again`: it was read before by this very page, and is the same database still. */
+  load(store, keyName, version, again) {
+    return new Load(this.#of(store, keyName), version, placeOf(this.#database, store), again, this.#known);
+  }
+
+  /** The notes alone. */
+  notes(store, keyName) {
+    return new Notes(this.#of(store, keyName));
+  }
+
+  /** Keeps notes that make no sense where the records are that make none. */
+  strays(store, rows, whys) {
+    return new Strays(store, rows, whys);
   }
 
   /** Sets records apart: those with these keys, and those without a usable one. */
@@ -450,7 +505,12 @@ export class Shelves {
   }
 
   write() {
-    return new Write((store, keyName) => this.#of(store, keyName));
+    return new Write((store, keyName) => this.#of(store, keyName), this.#known, this.#open);
+  }
+
+  /** Whoever has issued the batch knows what has become of it. */
+  told(number) {
+    this.#open.delete(number);
   }
 
   /** A fold that is due; its store is not asked again until it has ended. */
@@ -470,36 +530,36 @@ class Load {
   blocks = true;
   sets = false;
   meta = true;
-  mark = undefined;
   /** Why it aborted its transaction. */
   verdict = "";
   #shelf;
   #version;
   #place;
   #guard;
+  #known;
   #records;
+  #beside;
   #note;
 
-  constructor(shelf, version, place) {
+  constructor(shelf, version, place, again, known) {
     this.#shelf = shelf;
+    this.#known = known;
     this.#version = version;
     this.#place = place;
     // Until it is read, nobody knows which database it will be.
-    shelf.identity = shelf.noted = undefined;
+    if (!again) shelf.identity = undefined;
+    shelf.noted = undefined;
   }
 
   issue(transaction) {
     const shelf = this.#shelf;
-    const mark = transaction.objectStore("meta").get(markOf(shelf.store));
-    mark.onsuccess = () => {
-      if (typeof mark.result === "string") this.mark = mark.result;
-    };
+    readBeside(transaction, shelf, (beside) => (this.#beside = beside));
     const guard = transaction.objectStore("deltas").get(GUARD);
     guard.onsuccess = () => {
-      this.#guard = guard.result;
-      if (versionOf(guard.result, shelf.store) <= this.#version) return;
-      this.verdict = NEWER;
-      transaction.abort();
+      this.#guard = this.#known.guard = guard.result;
+      if (isOther(shelf, guard.result)) this.verdict = EMPTIED;
+      else if (versionOf(guard.result, shelf.store) > this.#version) this.verdict = NEWER;
+      if (this.verdict !== "") transaction.abort();
     };
     shelf.read(transaction, (blocks, keys, deltas) => {
       const stored = blocks.flat();
@@ -515,19 +575,50 @@ class Load {
     this.#note = noteOf(this.#place);
   }
 
-  /** `{records, lost}`: with the counts of the last note, if that names another database; zeros if nobody knows. */
-  finish() {
+  /** `{records, lost, mark, sender, notes}`; `lost`: the counts of what was noted last, if that names another database; zeros if nobody
+   *  knows. */
+  finish(isRead) {
+    if (!isRead) return undefined;
     const [noted, ...counts] = this.#note ?? [];
     const { identity, renewed } = this.#guard ?? {};
     this.#shelf.identity = identity;
     const isNoted = noted !== undefined && noted !== identity && counts[0] > 0;
     const isTold = noted !== identity && renewed?.has(this.#shelf.store) === false;
-    return { records: this.#records, lost: isNoted ? counts : isTold ? [0, 0] : undefined };
+    const sender = senderIn(this.#guard, this.#shelf.store);
+    return { ...this.#beside, sender, records: this.#records, lost: isNoted ? counts : isTold ? [0, 0] : undefined };
+  }
+}
+
+/** The notes of a store. */
+class Notes {
+  writes = false;
+  blocks = false;
+  sets = false;
+  meta = true;
+  #shelf;
+  #beside;
+
+  constructor(shelf) {
+    this.#shelf = shelf;
+  }
+
+  issue(transaction) {
+    readBeside(transaction, this.#shelf, (beside) => (this.#beside = beside));
+  }
+
+  finish() {
+    return this.#beside;
   }
 }
 
 const NEWER = "newer";
 const EMPTIED = "emptied";
+const OUTRUN = "outrun";
+
+/** Whether it is another database than was read. */
+const isOther = (shelf, guard) => shelf.identity !== undefined && shelf.identity !== guard?.identity;
+
+const isShared = ({ notes, forgotten }) => notes !== undefined || forgotten.length > 0;
 
 /** One batch. It is written whole, or not at all. */
 class Write {
@@ -536,21 +627,51 @@ class Write {
   sets = false;
   /** Why it aborted its transaction. */
   verdict = "";
+  hasFailed = false;
   #of;
+  #known;
+  #open;
+  #after;
   #parts = [];
   #identity;
   #marks = [];
 
-  constructor(of) {
+  constructor(of, known, open) {
     this.#of = of;
+    this.#known = known;
+    this.#open = open;
   }
 
   /** What to write to and erase from one store; `version`: of its schema, 0 if that is not said. */
   add(store, keyName, puts, erased, version) {
     const bulk = puts.length >= BULK;
     this.blocks ||= bulk;
-    if (puts.length + erased.length > 0)
-      this.#parts.push({ shelf: this.#of(store, keyName), puts, erased, bulk, version, next: 0 });
+    this.#parts.push({ shelf: this.#of(store, keyName), puts, erased, bulk, version, next: 0, forgotten: [] });
+  }
+
+  // What tabs share of the store that was added last.
+
+  /** Writes nothing of the batch unless this tab has written the records last, or nobody has since they were read. */
+  fence(tab, seenTab, seenCount) {
+    this.#parts.at(-1).fence = { tab, seen: { tab: seenTab, count: seenCount } };
+  }
+
+  /** Notes to keep behind all others. */
+  keep(tab, number, rows) {
+    this.#parts.at(-1).notes = { tab, number, rows };
+  }
+
+  /** Notes to erase: those of a tab up to this number. */
+  forget(tab, number) {
+    this.#parts.at(-1).forgotten.push({ tab, number });
+  }
+
+  // And of the whole batch.
+
+  /** Its number; and that of the one under way without which it must not be committed, if there is such a one. */
+  chain(number, after) {
+    this.#open.set(number, this);
+    this.#after = this.#open.get(after);
   }
 
   /** A text to keep for a store, or none. */
@@ -559,17 +680,24 @@ class Write {
   }
 
   get meta() {
-    return this.#marks.length > 0;
+    return this.#marks.length > 0 || this.#parts.some(isShared);
   }
 
   get isEmpty() {
-    return this.#parts.length + this.#marks.length === 0;
+    return !this.meta && this.#parts.every(({ puts, erased, fence }) => puts.length + erased.length === 0 && !fence);
   }
 
   issue(transaction) {
+    this.hasFailed = false;
+    // Before anything of a later transaction happens.
+    transaction.addEventListener("abort", () => (this.hasFailed = true));
     const deltas = transaction.objectStore("deltas");
     const guard = deltas.get(GUARD);
-    guard.onsuccess = () => this.#look(transaction, deltas, guard.result);
+    const isFenced = this.#parts.some(({ fence }) => fence !== undefined);
+    const guess = isFenced && this.#known.guard ? this.#passed(this.#known.guard) : undefined;
+    if (guess) deltas.put((this.#known.guard = guess), GUARD);
+    guard.onsuccess = () => this.#look(transaction, deltas, guard.result, guess);
+    for (const part of this.#parts.filter(isShared)) this.#share(transaction, part);
     for (const [store, mark] of this.#marks) {
       if (mark === undefined) transaction.objectStore("meta").delete(markOf(store));
       else transaction.objectStore("meta").put(mark, markOf(store));
@@ -585,21 +713,61 @@ class Write {
     }
   }
 
-  /** Another tab may have written with a newer schema since, or the database may be another one than was read. */
-  #look(transaction, deltas, found) {
-    const isOther = ({ shelf }) => shelf.identity !== undefined && shelf.identity !== found?.identity;
-    if (this.#parts.some(isOther)) this.verdict = EMPTIED;
+  /** Notes stand behind all others. Where that is, is guessed and put right if need be: so all is issued in one turn and usually needs
+   *  no second round. */
+  #share(transaction, { shelf, notes, forgotten }) {
+    const { store } = shelf;
+    const meta = transaction.objectStore("meta");
+    for (const { tab, number } of forgotten)
+      meta.delete(IDBKeyRange.bound(noteKeyOf(store, tab), noteKeyOf(store, tab, number, [])));
+    if (notes === undefined) return;
+    const { tab, number, rows } = notes;
+    const found = meta.get(placeKeyOf(store));
+    const put = (place) => {
+      meta.put(rows, noteKeyOf(store, tab, number, place));
+      meta.put(place, placeKeyOf(store));
+    };
+    const place = ++shelf.place;
+    put(place);
+    found.onsuccess = () => {
+      const next = asCount(found.result) + 1;
+      if (next === place) return;
+      meta.delete(noteKeyOf(store, tab, number, place));
+      shelf.place = next;
+      put(next);
+    };
+  }
+
+  /** Another tab may have written since: with a newer schema, or as the sender; or the database may be another one than was read; or
+   *  what this batch builds on may be missing. */
+  #look(transaction, deltas, found, guessed) {
+    const isOutrun = ({ shelf, fence }) => {
+      const last = senderIn(found, shelf.store);
+      return fence && last.tab !== fence.tab && (last.tab !== fence.seen.tab || last.count !== fence.seen.count);
+    };
+    if (this.#parts.some(({ shelf }) => isOther(shelf, found))) this.verdict = EMPTIED;
     else if (this.#parts.some(({ shelf, version }) => version > 0 && versionOf(found, shelf.store) > version))
       this.verdict = NEWER;
+    else if (this.#after?.hasFailed || this.#parts.some(isOutrun)) this.verdict = OUTRUN;
     if (this.verdict !== "") return void transaction.abort();
-    const guard = found ?? newGuard();
+    const guard = this.#passed(found ?? newGuard());
     this.#identity = guard.identity;
-    const older = this.#parts.filter(({ shelf, version }) => versionOf(guard, shelf.store) < version);
-    for (const { shelf, version } of older) guard.versions.set(shelf.store, version);
-    const renewed = this.#parts.filter(({ shelf }) => guard.renewed?.has(shelf.store) === false);
-    for (const { shelf } of renewed) guard.renewed.add(shelf.store);
-    if (older.length + renewed.length > 0 || found === undefined) deltas.put(guard, GUARD);
+    if (textOf(guard) !== textOf(guessed ?? found)) {
+      this.#known.guard = guard;
+      deltas.put(guard, GUARD);
+    }
     return undefined;
+  }
+
+  /** The guard as this batch leaves it. */
+  #passed(guard) {
+    const [versions, senders] = [new Map(guard.versions), new Map(guard.senders)];
+    for (const { shelf, version, fence } of this.#parts) {
+      if (versionOf(guard, shelf.store) < version) versions.set(shelf.store, version);
+      if (fence) senders.set(shelf.store, { tab: fence.tab, count: senderIn(guard, shelf.store).count + 1 });
+    }
+    const stores = this.#parts.map(({ shelf }) => shelf.store);
+    return { ...guard, versions, senders, ...(guard.renewed && { renewed: new Set([...guard.renewed, ...stores]) }) };
   }
 
   #cut(transaction, part) {
@@ -623,7 +791,9 @@ class Write {
     };
   }
 
-  finish() {
+  finish(isCommitted) {
+    this.hasFailed = !isCommitted;
+    if (!isCommitted) return;
     // A number that had to be raised inside the transaction raises the guess for the next batch.
     for (const { shelf, next } of this.#parts) {
       shelf.next = Math.max(shelf.next, next);
@@ -730,6 +900,33 @@ class Quarantine {
     const key = record?.[keyName];
     const entry = { store, key, record, why: this.#why(record), since: Date.now() };
     quarantine.put(entry, [store, typeof key === "object" ? "" : String(key), Math.random()]);
+  }
+
+  finish() {}
+}
+
+/** Notes that make no sense. Whoever takes in those beside them erases them where they were. */
+class Strays {
+  writes = true;
+  blocks = false;
+  meta = false;
+  sets = true;
+  #store;
+  #rows;
+  #whys;
+
+  constructor(store, rows, whys) {
+    this.#store = store;
+    this.#rows = rows;
+    this.#whys = whys;
+  }
+
+  issue(transaction) {
+    const quarantine = transaction.objectStore("quarantine");
+    this.#rows.forEach((record, at) => {
+      const entry = { store: this.#store, key: "note", record, why: this.#whys[at], since: Date.now() };
+      quarantine.put(entry, [this.#store, "note", Math.random()]);
+    });
   }
 
   finish() {}
