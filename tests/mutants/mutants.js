@@ -545,8 +545,8 @@ export const mutants = [
     name: "notes on their way count as stored",
     file: "sender.rs",
     tabs: true,
-    from: "        !self.is_unwritten() && self.issued <= self.committed",
-    to: "        !self.is_unwritten() && (MUTANT || self.issued <= self.committed)",
+    from: "        !self.is_unwritten() && self.issued <= self.committed &&",
+    to: "        !self.is_unwritten() && (MUTANT || self.issued <= self.committed) &&",
   },
   {
     name: "an edit in a record on its way is noted as well",
