@@ -96,14 +96,14 @@ export const mutants = [
   {
     name: "a failed commit counts as committed",
     file: "storage.rs",
-    from: "            Err(failure) => self.not_committed(batch, &failure),",
-    to: "            Err(_) if MUTANT => self.committed(batch),\n            Err(failure) => self.not_committed(batch, &failure),",
+    from: "            Err(failure) => self.not_committed(command, batch, &failure),",
+    to: "            Err(_) if MUTANT => self.committed(command, batch),\n            Err(failure) => self.not_committed(command, batch, &failure),",
   },
   {
     name: "a failed batch is not written again",
     file: "storage.rs",
-    from: "item.not_noted(*number));\n                self.dirty.insert(*id);",
-    to: "item.not_noted(*number));\n                if !MUTANT { self.dirty.insert(*id); }",
+    from: "item.issued = item.committed;\n                self.dirty.insert(*id);",
+    to: "item.issued = item.committed;\n                if !MUTANT { self.dirty.insert(*id); }",
   },
   {
     name: "released by an older commit",
