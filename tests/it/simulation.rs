@@ -57,8 +57,8 @@ fn every_invariant_holds_in_every_history() {
     }
     let (tally, rate) = live_all(HISTORIES, live, Tally::add);
     println!(
-        "{} histories ({rate} a second and thread): {} steps, {} edits, {} requests, {} crashes, {} faults",
-        tally.histories, tally.steps, tally.edits, tally.requests, tally.crashes, tally.faults
+        "{} histories ({rate} a second and thread): {} steps, {} edits, {} requests, {} crashes, {} faults, {} wipes",
+        tally.histories, tally.steps, tally.edits, tally.requests, tally.crashes, tally.faults, tally.wipes
     );
 }
 

@@ -632,4 +632,10 @@ export const mutants = [
     from: "number <= read && !waiting.contains(&number)",
     to: "(MUTANT || number <= read) && !waiting.contains(&number)",
   },
+  {
+    name: "a lost database is not told of",
+    file: "store.rs",
+    from: "lost.map(loss).or(problem)",
+    to: "lost.filter(|_| !MUTANT).map(loss).or(problem)",
+  },
 ];

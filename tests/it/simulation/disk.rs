@@ -116,6 +116,16 @@ impl Disk {
         self.refusing = false;
     }
 
+    /// The browser throws the database away: the stores of which something is gone, and how many records.
+    pub fn wipe(&mut self) -> BTreeMap<u16, u32> {
+        let mut lost = BTreeMap::new();
+        for ((store, _), _) in std::mem::take(&mut self.records) {
+            *lost.entry(store).or_default() += 1;
+        }
+        self.cursors.clear();
+        lost
+    }
+
     pub fn issued(&self) -> usize {
         self.issued.len()
     }

@@ -248,6 +248,20 @@ impl Reference {
     }
 }
 
+// What the browser does.
+impl Reference {
+    /// It has thrown the database away: what was stored is gone, and what was sent of it nobody here knows any more.
+    pub fn wiped(&mut self) {
+        for thing in &mut self.things {
+            (thing.expected, thing.floor) = ([None; FIELDS], [None; FIELDS]);
+            (thing.is_stored, thing.is_removed, thing.removal_stored) = (false, false, false);
+            (thing.is_gone, thing.is_loose, thing.has_unsynced) = (true, false, false);
+            (thing.sent_unstored, thing.answer_lost) = (true, true);
+            thing.discards += 1;
+        }
+    }
+}
+
 // What the app sees, after every step.
 impl Reference {
     pub fn look(&mut self, engine: &Engine<MapRow>, server: &Server, stores: &[StoreId]) -> Check {

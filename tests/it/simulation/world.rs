@@ -6,7 +6,7 @@ use concordia::engine::{
     Engine,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
-    input::{Cursor, Input, Next, Others, Policy, Record, Resolution, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Lost, Next, Others, Policy, Record, Resolution, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Command, Conflict, Made, Output, Request},
@@ -21,6 +21,9 @@ use super::{
 };
 use crate::row::{FIELDS, Fields, MapRow, deep_record};
 
+/// In one history of so many the browser may throw the database away.
+const WIPED_EVERY: u64 = 8;
+
 /// What the histories of a run have seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
@@ -30,6 +33,7 @@ pub struct Tally {
     pub requests: u64,
     pub crashes: u64,
     pub faults: u64,
+    pub wipes: u64,
 }
 
 impl Tally {
@@ -40,6 +44,7 @@ impl Tally {
         self.requests += other.requests;
         self.crashes += other.crashes;
         self.faults += other.faults;
+        self.wipes += other.wipes;
     }
 }
 
@@ -140,6 +145,10 @@ pub struct World {
     /// Requests of pages that are gone, which may still arrive.
     strays: Vec<(StoreId, Order)>,
     loads: Vec<(StoreId, Vec<Record<MapRow>>, Option<String>)>,
+    /// Whether the browser may throw the database away.
+    wipes: bool,
+    /// How many records of which store are gone, until the page is told.
+    lost: BTreeMap<u16, u32>,
     reference: Reference,
     promises: BTreeMap<u32, Promise>,
     /// Keys of requests that were carried out at least once.
@@ -210,6 +219,8 @@ impl World {
             strays: Vec::new(),
             walking: BTreeMap::new(),
             loads: Vec::new(),
+            wipes: seed % WIPED_EVERY == WIPED_EVERY - 1,
+            lost: BTreeMap::new(),
             reference: Reference::new(policy != Policy::Local),
             promises: BTreeMap::new(),
             carried_out: Vec::new(),
@@ -681,14 +692,21 @@ impl World {
     fn load(&mut self) -> Check {
         let (store, records, cursor) = self.loads.remove(0);
         let kept: Vec<_> = records.iter().map(deep_record).collect();
+        let lost = self.lost.remove(&store.0).map(|records| Lost { records, unsynced: 0 });
         let output = self.hand(Input::Loaded {
             store,
             records: Ok(records),
             problem: None,
             cursor,
-            lost: None,
+            lost,
             others: Others::default(),
         })?;
+        let status = self.engine.status(store);
+        let told = status.storage_error.map(|fault| fault.code);
+        // While storage fails, that is said; the loss afterwards.
+        if lost.is_some() && status.durable && told != Some(Code::DataLoss) {
+            return broken("durable", format!("nothing tells of {lost:?}: {told:?}"));
+        }
         self.reference.restarted(store, &kept, &self.engine, &self.server)?;
         self.carry_out(output)?;
         self.look()
@@ -739,6 +757,12 @@ impl World {
         self.turn_open = false;
         self.wake_at = None;
         self.reference.crashed(&self.disk);
+        if self.wipes && self.dice.percent(30) {
+            step!(self, "the database is WIPED");
+            self.tally.wipes += 1;
+            self.lost.extend(self.disk.wipe());
+            self.reference.wiped();
+        }
         self.engine = Engine::new(engine_seed(&mut self.dice));
         self.open()
     }
