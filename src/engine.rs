@@ -199,8 +199,39 @@ impl<R: Row> Engine<R> {
     fn finish(&mut self) -> Output<R> {
         let next = Output { wake_at: self.out.wake_at, ..Output::new() };
         let mut out = std::mem::replace(&mut self.out, next);
-        out.changes.iter_mut().for_each(Changes::tidy);
+        out.changes.iter_mut().for_each(|changes| self.tidy(changes));
         out
+    }
+
+    /// Each item once, by what has become of it since the page was told of it last: one that came and went is not spoken of, one
+    /// that went and came again has changed.
+    fn tidy(&mut self, changes: &mut Changes) {
+        let Changes { added, updated, removed, .. } = changes;
+        added.retain(|id| {
+            let Some(item) = self.items.get_mut(*id).filter(|item| !item.is_removed()) else { return false };
+            let was_shown = std::mem::replace(&mut item.shown, true);
+            if was_shown {
+                updated.push(*id);
+            }
+            !was_shown
+        });
+        if removed.len() > 1 {
+            *removed = std::mem::take(removed).into_iter().collect::<Set<ItemId>>().into_iter().collect();
+        }
+        removed.retain(|id| match self.items.get_mut(*id) {
+            // Only what was shown is listed when it is let go.
+            None => true,
+            Some(item) => item.is_removed() && std::mem::take(&mut item.shown),
+        });
+        if updated.len() > 1 {
+            *updated = std::mem::take(updated).into_iter().collect::<Set<ItemId>>().into_iter().collect();
+        }
+        let came_or_went = !added.is_empty() || !removed.is_empty();
+        if came_or_went && !updated.is_empty() {
+            let told: Set<ItemId> = added.iter().chain(&*removed).copied().collect();
+            updated.retain(|id| !told.contains(id));
+        }
+        updated.retain(|id| self.items.get(*id).is_some_and(|item| item.shown));
     }
 
     const fn next_command(&mut self) -> CommandId {
@@ -244,21 +275,6 @@ impl<R> Output<R> {
             made: Made::Nothing,
             end_turn: false,
             wake_at: None,
-        }
-    }
-}
-
-impl Changes {
-    /// Each item once: one that came or went is not also listed as changed.
-    fn tidy(&mut self) {
-        if self.updated.len() > 1 {
-            let once: Set<ItemId> = std::mem::take(&mut self.updated).into_iter().collect();
-            self.updated = once.into_iter().collect();
-        }
-        let came_or_went = !self.added.is_empty() || !self.removed.is_empty();
-        if came_or_went && !self.updated.is_empty() {
-            let told: Set<ItemId> = self.added.iter().chain(&self.removed).copied().collect();
-            self.updated.retain(|id| !told.contains(id));
         }
     }
 }

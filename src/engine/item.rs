@@ -204,6 +204,8 @@ pub(super) struct Item<R> {
     pub(super) waits_for: Option<Vec<ItemId>>,
     /// Where the queue of its origin has it.
     pub(super) slot: Slot,
+    /// Whether the page was told that it is there, and not yet that it is gone.
+    pub(super) shown: bool,
     /// Whether client storage has a record of it.
     pub(super) kept: bool,
     /// What was done to it in this tab that is in no record yet, where there may be other tabs.
@@ -235,6 +237,7 @@ impl<R: Row> Item<R> {
             awaited: false,
             waits_for: None,
             slot: Slot::Out,
+            shown: false,
             kept: false,
             own: Vec::new(),
             overruled: None,

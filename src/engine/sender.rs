@@ -427,7 +427,7 @@ impl<R: Row> Engine<R> {
         }
         for key in erased {
             if let Some(id) = self.stores[store].by_storage.get(&key).copied() {
-                self.let_go_elsewhere(id);
+                self.forget(id);
             }
         }
     }
@@ -449,12 +449,6 @@ impl<R: Row> Engine<R> {
                 item.kept |= item.own.is_empty() || was_made && !is_made(item);
             }
         }
-    }
-
-    /// The item is no longer in the records.
-    fn let_go_elsewhere(&mut self, id: ItemId) {
-        let was_removed = self.items.get(id).is_some_and(Item::is_removed);
-        self.let_go(id, !was_removed);
     }
 
     /// A batch of records was committed.
@@ -599,7 +593,7 @@ impl<R: Row> Engine<R> {
             if self.items.get(id).is_some_and(|item| !item.own.is_empty() && item.remote_key.is_some()) {
                 self.lose_record(id);
             } else {
-                self.let_go_elsewhere(id);
+                self.forget(id);
             }
         }
         self.ask_awaited(store);
@@ -843,7 +837,7 @@ impl<R: Row> Engine<R> {
         };
         let double = self.items.iter().find(|(_, other)| is_double(other)).map(|(double, _)| double);
         if let Some(double) = double {
-            self.let_go(double, true);
+            self.forget(double);
         }
     }
 
@@ -852,18 +846,31 @@ impl<R: Row> Engine<R> {
         self.free_lane(id);
         self.unslot(id);
         let Some(item) = self.items.get_mut(id) else { return };
+        let was_removed = item.is_removed();
         (item.sync, item.validator, item.ahead, item.deciding) = (None, None, None, None);
         item.kept = false;
         item.awaited = !item.own.iter().any(|own| own.deed == Deed::Edit(Action::Delete));
-        let (store, row) = (item.store, item.row.clone());
+        let row = item.row.clone();
         self.put_own_on_top(id, &row);
-        if self.items.get(id).is_some_and(|item| item.sync.is_some()) {
-            self.stores[store].unsynced.insert(id);
-        } else {
-            self.stores[store].unsynced.remove(&id);
-        }
-        self.tell(id);
+        self.has_changed(id, was_removed);
         self.reslot(id);
+    }
+
+    /// The queue and the page learn what an item has become.
+    fn has_changed(&mut self, id: ItemId, was_removed: bool) {
+        let Some(item) = self.items.get(id) else { return };
+        let (store, unsynced, removed) = (item.store, item.sync.is_some(), item.is_removed());
+        let known = &mut self.stores[store];
+        if unsynced {
+            known.unsynced.insert(id);
+        } else {
+            known.unsynced.remove(&id);
+        }
+        match (was_removed, removed) {
+            (false, true) => self.changes(store).removed.push(id),
+            (true, false) => self.changes(store).added.push(id),
+            (true, true) | (false, false) => self.tell(id),
+        }
     }
 
     /// What was done here and is in no record yet comes after what is.
@@ -939,22 +946,12 @@ impl<R: Row> Engine<R> {
         item.touched = clock;
         self.put_own_on_top(id, &record.row);
         let Some(item) = self.items.get(id) else { return };
-        let (unsynced, removed) = (item.sync.is_some(), item.is_removed());
+        let unsynced = item.sync.is_some();
         // Which edit of this tab is in which of another's nobody knows: all of them have to be taken.
         if let Some(last) = item.sync.as_ref().and_then(|sync| sync.last_seq()) {
             self.postpone_synced(id, last);
         }
-        let known = &mut self.stores[store];
-        if unsynced {
-            known.unsynced.insert(id);
-        } else {
-            known.unsynced.remove(&id);
-        }
-        match (was_removed, removed) {
-            (false, true) => self.changes(store).removed.push(id),
-            (true, false) => self.changes(store).added.push(id),
-            (true, true) | (false, false) => self.tell(id),
-        }
+        self.has_changed(id, was_removed);
         self.reslot(id);
         self.relate(id);
         if !unsynced {

@@ -328,12 +328,6 @@ impl<R: Row> Engine<R> {
 
     /// Takes an item out of the store, its indexes and client storage; its promises are kept.
     pub(super) fn forget(&mut self, id: ItemId) {
-        let is_removed = self.items.get(id).is_some_and(Item::is_removed);
-        self.let_go(id, !is_removed);
-    }
-
-    /// As `forget`; `tells` that the item went, which of a removed one is known.
-    pub(super) fn let_go(&mut self, id: ItemId, tells: bool) {
         self.free_lane(id);
         self.unslot(id);
         let Some(item) = self.items.remove(id) else { return };
@@ -355,8 +349,10 @@ impl<R: Row> Engine<R> {
         }
         // Of an item that was removed before, the store has now one edit less to tell: that is news as well.
         let changes = self.changes(item.store);
-        if tells {
+        if item.shown {
             changes.removed.push(id);
+        } else {
+            changes.removed.retain(|other| *other != id);
         }
         self.conclude_item(id, &item);
         self.release(Some(id));

@@ -33,7 +33,7 @@ impl<R: Row> Engine<R> {
         self.unstore(twin);
         self.unslot(twin);
         let Some(other) = self.items.get_mut(twin) else { return };
-        let (store, row, heard, was_removed) = (other.store, other.row.clone(), other.heard, other.is_removed());
+        let (store, row, heard) = (other.store, other.row.clone(), other.heard);
         let moved = other.sync.take();
         let own = std::mem::take(&mut other.own);
         let is_known = !other.awaited && moved.as_ref().is_none_or(|sync| sync.settled == Settled::Existent);
@@ -56,7 +56,7 @@ impl<R: Row> Engine<R> {
             }
             None => self.redirect(twin, id),
         }
-        self.let_go(twin, !was_removed);
+        self.forget(twin);
         if let Some(fault) = self.items.get(id).and_then(|item| item.parked()).cloned() {
             self.reject_synced_after(id, None, &fault);
         }

@@ -112,6 +112,8 @@ struct Tab {
     promises: BTreeMap<u32, Promise>,
     /// What its app did, by the items' names.
     done: BTreeMap<i64, Done>,
+    /// The items that its page was told of, and not yet that they are gone.
+    shown: BTreeSet<ItemId>,
     /// Items of which it has seen two at once.
     doubled: BTreeSet<i64>,
 }
@@ -300,6 +302,7 @@ impl Tabs {
             wake_at: None,
             promises: BTreeMap::new(),
             done: BTreeMap::new(),
+            shown: BTreeSet::new(),
             doubled: BTreeSet::new(),
         };
         self.tabs.insert(id, tab);
@@ -417,6 +420,16 @@ impl Tabs {
         tab.wake_at = output.wake_at;
         if output.wake_at.is_some_and(|at| at <= self.now) {
             return broken("settles", format!("{id} wants to be woken at {:?}", output.wake_at));
+        }
+        for changes in &output.changes {
+            let shown = &mut tab.shown;
+            let told = changes.added.iter().all(|item| shown.insert(*item))
+                && changes.removed.iter().all(|item| shown.remove(item))
+                && changes.updated.iter().all(|item| shown.contains(item) && !changes.added.contains(item));
+            let here: BTreeSet<ItemId> = tab.engine.items(changes.store).collect();
+            if !told || *shown != here && tab.engine.is_open(changes.store) {
+                return broken("tells", format!("{id} was told {changes:?}, shows {shown:?}, and has {here:?}"));
+            }
         }
         for command in output.commands {
             self.command(id, command)?;
