@@ -58,7 +58,9 @@ async function session(given) {
   const tell = (what) => socket.send(JSON.stringify(what));
   const { number } = await next();
   addEventListener("error", ({ message }) => tell({ told: "uncaught", message }));
-  addEventListener("unhandledrejection", ({ reason }) => tell({ told: "uncaught", message: String(reason) }));
+  addEventListener("unhandledrejection", ({ reason }) =>
+    tell({ told: "uncaught", message: reason?.stack ?? String(reason) }),
+  );
 
   await given.init();
   const store = new Store({
@@ -120,7 +122,7 @@ async function session(given) {
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   async function work({ seed, human, place, tabs }) {
     const random = given.generator(seed);
-    const isMine = (number) => number % tabs === place;
+    const isMine = (digits) => digits % tabs === place;
     for (let last; !rests && (human || edits < limits.edits);) {
       const items = store.items.filter(({ tag }) => isMine(Number(tag.slice(1))));
       const item = items[Math.floor(random() * items.length)];

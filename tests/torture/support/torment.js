@@ -18,7 +18,7 @@ import { launch, removeDir, tempDir, until } from "../../e2e/support/browser.js"
 import { contentOf } from "../../e2e/support/packed-site.js";
 import { ACTIONS, Faults, add } from "./faults.js";
 import { Ledger, parkedOf } from "./ledger.js";
-import { page } from "./page.js";
+import { page as pageOf } from "./page.js";
 import { draws } from "./random.js";
 import { witness } from "./witness.js";
 
@@ -119,7 +119,7 @@ class Profile {
   async #prepare() {
     this.#dir = await tempDir();
     this.#witness = await witness((session, message) => this.#hear(session, message));
-    const pages = { "/": page(this.#witness.url, { timeout: TIMEOUT_MS }), "/elsewhere": BLANK };
+    const pages = { "/": pageOf(this.#witness.url, { timeout: TIMEOUT_MS }), "/elsewhere": BLANK };
     this.#server = await new FaultServer({ site: (path) => contentOf(path, this.#folder, pages) }).start();
     this.#collection = this.#server.collection("things", this.#kind.habits);
     this.#collection.onChange = ({ action, data }) => {
@@ -194,20 +194,20 @@ class Profile {
     // What cannot be opened now may be there the next time.
     const isClosed = ({ isNew, status }) => isNew === undefined && !status.durable;
     for (const { code } of found.filter(isClosed)) add(this.#counts.cells, `not opened × ${code}`);
-    const open = found.filter((page) => !isClosed(page));
-    const tells = open.some(({ code }) => code === "E_DATA_LOSS");
+    const opened = found.filter((page) => !isClosed(page));
+    const tells = opened.some(({ code }) => code === "E_DATA_LOSS");
     if (tells) this.#counts.reported += 1;
     // Of several that are opened at once any may be the first to meet the mark, or what is gone.
-    const first = this.ledger.holds && open.find(({ isNew }) => isNew);
+    const first = this.ledger.holds && opened.find(({ isNew }) => isNew);
     if (first) {
       this.#counts.seen += 1;
       if (!tells)
         this.ledger.broken(`${first.when}: the database was wiped, and nothing tells of it: ${first.message}`);
       this.ledger.wiped(this.#collection.rows());
     }
-    for (const { code, message, when } of open)
+    for (const { code, message, when } of opened)
       if (code && !(first && code === "E_DATA_LOSS")) this.ledger.broken(`${when}: ${message}`);
-    for (const page of open) this.ledger.loaded(page);
+    for (const page of opened) this.ledger.loaded(page);
   }
 
   /** Settles at the moment at which a session is to end. */
@@ -233,11 +233,11 @@ class Profile {
   async #finish(ending) {
     const [which, ofSender] = [this.#draws.between(0, 1), this.#draws.chance(0.5)];
     add(this.#counts.endings, ending);
-    const open = this.#open;
-    const sender = open.find(({ session }) => session.isSender);
-    const victim = (ofSender && sender) || open[Math.floor(which * open.length)];
-    const gone = OF_THE_BROWSER.includes(ending) ? open : [victim];
-    if (gone.length < open.length) {
+    const openTabs = this.#open;
+    const sender = openTabs.find(({ session }) => session.isSender);
+    const victim = (ofSender && sender) || openTabs[Math.floor(which * openTabs.length)];
+    const gone = OF_THE_BROWSER.includes(ending) ? openTabs : [victim];
+    if (gone.length < openTabs.length) {
       this.#several.left += 1;
       if (victim === sender) this.#several.senders += 1;
     }
