@@ -1,0 +1,103 @@
+/**
+ * One copy of the source that holds many mutants, each behind a switch: it is compiled once, and a process is told from outside
+ * which of them it tries. Which mutants there are, and what has to catch them, is said by mutants.js and cargo-mutants.js.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export const SIMULATION = "simulation::every_invariant_holds_in_every_history";
+export const COPY = join("target", "mutants", "source");
+/** In the copy alone: which mutant this process tries is told to it from outside. */
+const SWITCH = `
+/// Whether this mutant is the one that is being tried.
+pub(crate) fn mutant(number: usize) -> bool {
+    static TRIED: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *TRIED.get_or_init(|| std::env::var("MUTANT").ok().and_then(|text| text.parse().ok()).unwrap_or(0)) == number
+}
+`;
+/** A mutant that allocates without end must not take the machine with it. */
+const MEMORY_LIMIT_KB = 4_000_000;
+
+/** Copies the source. `texts` are the files that are others in the copy, by their path. */
+export function copySource(texts) {
+  mkdirSync(COPY, { recursive: true });
+  for (const part of ["src", "tests"]) rmSync(join(COPY, part), { recursive: true, force: true });
+  for (const part of ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "src", "tests/it", "tests/browser"]) {
+    cpSync(part, join(COPY, part), { recursive: true });
+  }
+  for (const [path, text] of texts) writeFileSync(join(COPY, path), text);
+  const lib = join(COPY, "src", "lib.rs");
+  writeFileSync(lib, readFileSync(lib, "utf8") + SWITCH);
+}
+
+/** The path of the native tests' program. */
+export function compile() {
+  const { ok, messages, output } = cargo("test", "--profile", "simulate", "--test", "it", "--no-run");
+  const found = messages.find(({ executable, target }) => executable && target?.name === "it");
+  if (ok && found !== undefined) return found.executable;
+  throw new Error(
+    `the mutants do not compile\n${errorsOf(messages)
+      .map(({ rendered }) => rendered)
+      .join("\n")}${output}`,
+  );
+}
+
+/** What is wrong with the copy's engine, as rustc says it. */
+export function check() {
+  return errorsOf(cargo("check", "--profile", "simulate", "--lib").messages);
+}
+
+/** Runs native tests while one mutant is tried, until one of them fails. */
+export function run(program, number, args, { histories, seconds }) {
+  const env = {
+    ...process.env,
+    MUTANT: `${number}`,
+    HISTORIES: `${histories}`,
+    SHORTEN: "0",
+    PROPTEST_MAX_SHRINK_ITERS: "0",
+  };
+  return new Promise((resolve) => {
+    const limited = ["-c", `ulimit -v ${MEMORY_LIMIT_KB}; exec "$0" "$@"`, program, ...args];
+    const child = spawn("bash", limited, { env, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, seconds * 1_000);
+    const read = (chunk) => {
+      output += chunk;
+      if (/^test \S+ \.\.\. FAILED$/m.test(output)) child.kill("SIGKILL");
+    };
+    child.stdout.setEncoding("utf8").on("data", read);
+    child.stderr.setEncoding("utf8").on("data", read);
+    child.on("close", (status) => {
+      clearTimeout(timer);
+      resolve({ ok: status === 0, late, output });
+    });
+  });
+}
+
+function cargo(...args) {
+  const env = {
+    ...process.env,
+    CARGO_TARGET_DIR: join(process.cwd(), "target", "mutants", "build"),
+    // As in `cargo test`.
+    CARGO_PROFILE_SIMULATE_OVERFLOW_CHECKS: "true",
+    RUSTFLAGS: "-A warnings",
+  };
+  const { status, stdout, stderr } = spawnSync("cargo", [...args, "--message-format=json"], {
+    cwd: COPY,
+    env,
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const lines = (stdout ?? "").split("\n").filter((line) => line.startsWith("{"));
+  return { ok: status === 0, messages: lines.map((line) => JSON.parse(line)), output: stderr };
+}
+
+function errorsOf(messages) {
+  return messages.map(({ message }) => message).filter((message) => message?.level === "error");
+}
