@@ -3,8 +3,8 @@
  * which of them it tries. Which mutants there are, and what has to catch them, is said by mutants.js and cargo-mutants.js.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 
 export const SIMULATION = "simulation::every_invariant_holds_in_every_history";
 export const COPY = join("target", "mutants", "source");
@@ -19,16 +19,30 @@ pub(crate) fn mutant(number: usize) -> bool {
 /** A mutant that allocates without end must not take the machine with it. */
 const MEMORY_LIMIT_KB = 4_000_000;
 
-/** Copies the source. `texts` are the files that are others in the copy, by their path. */
+/**
+ * Copies the source. `texts` are the files that are others in the copy, by their path. What is there already is left alone, so
+ * that cargo does not compile it again.
+ */
 export function copySource(texts) {
-  mkdirSync(COPY, { recursive: true });
-  for (const part of ["src", "tests"]) rmSync(join(COPY, part), { recursive: true, force: true });
-  for (const part of ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "src", "tests/it", "tests/browser"]) {
-    cpSync(part, join(COPY, part), { recursive: true });
+  const parts = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "rust-toolchain.toml",
+    ...["src", "tests/it", "tests/browser"].flatMap(filesIn),
+  ];
+  for (const path of filesIn(COPY).filter((file) => !parts.includes(relative(COPY, file)))) rmSync(path);
+  for (const path of parts) {
+    const text = (texts.get(path) ?? readFileSync(path, "utf8")) + (path === join("src", "lib.rs") ? SWITCH : "");
+    const copy = join(COPY, path);
+    if (existsSync(copy) && readFileSync(copy, "utf8") === text) continue;
+    mkdirSync(dirname(copy), { recursive: true });
+    writeFileSync(copy, text);
   }
-  for (const [path, text] of texts) writeFileSync(join(COPY, path), text);
-  const lib = join(COPY, "src", "lib.rs");
-  writeFileSync(lib, readFileSync(lib, "utf8") + SWITCH);
+}
+
+function filesIn(folder) {
+  const entries = existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }) : [];
+  return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
 }
 
 /** The path of the native tests' program. */

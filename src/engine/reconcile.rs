@@ -162,8 +162,8 @@ impl<R: Row> Engine<R> {
         if rows.problem.is_some() {
             self.stores[store].last_error.clone_from(&rows.problem);
             self.changes(store);
-        } else {
-            self.stores[store].last_error = None;
+        } else if self.stores[store].last_error.take().is_some() {
+            self.changes(store);
         }
         let mut creating = self.unanswered_creates(store);
         let mut all = true;

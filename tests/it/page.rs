@@ -14,7 +14,7 @@ use concordia::engine::{
     time::Millis,
 };
 
-use crate::row::{FIELDS, MapRow, OPENED, deep_record};
+use crate::row::{FIELDS, Fields, MapRow, OPENED, deep_record};
 
 /// What a page has asked the network for.
 #[derive(Clone, Debug)]
@@ -41,6 +41,9 @@ pub struct Found {
 }
 
 type Disk = BTreeMap<(u16, Key), Record<MapRow>>;
+
+/// What a page shows of an item: its values, its key on the server, whether the server has its edits, and why not.
+type Shown = (Fields, Option<Key>, bool, Option<Fault>);
 
 pub struct Page {
     pub engine: Engine<MapRow>,
@@ -69,6 +72,8 @@ pub struct Page {
     found: Found,
     settled: BTreeMap<Token, Result<(), Fault>>,
     tokens: u32,
+    /// What somebody shows who looks at nothing but what the engine lists as changed.
+    shown: BTreeMap<StoreId, (Status, BTreeMap<ItemId, Shown>)>,
 }
 
 pub fn options() -> StoreOptions {
@@ -124,6 +129,7 @@ impl Page {
             found,
             settled: BTreeMap::new(),
             tokens: 0,
+            shown: BTreeMap::new(),
         };
         page.store = page.open_store(options);
         page
@@ -159,6 +165,7 @@ impl Page {
     pub fn tries(&mut self, input: Input<MapRow>) -> Result<Made, Fault> {
         let output = self.engine.handle(self.now, input)?;
         let made = output.made;
+        self.listen(&output);
         self.carry_out(output);
         Ok(made)
     }
@@ -334,6 +341,43 @@ impl Page {
         if !self.slow_disk {
             self.commit();
         }
+    }
+
+    /// Whoever draws an item when it is listed as changed shows what the engine has.
+    fn listen(&mut self, output: &Output<MapRow>) {
+        if let Made::Store(store) = output.made {
+            self.shown.insert(store, (self.engine.status(store), BTreeMap::new()));
+        }
+        let engine = &self.engine;
+        self.shown.retain(|store, _| engine.is_open(*store));
+        for changes in output.changes.iter().filter(|changes| engine.is_open(changes.store)) {
+            let now = |id: &ItemId| self.show(*id).unwrap_or_else(|| panic!("{id:?} is not there: {changes:?}"));
+            let drawn: Vec<_> = changes.added.iter().chain(&changes.updated).map(|id| (*id, now(id))).collect();
+            let Some((status, items)) = self.shown.get_mut(&changes.store) else { panic!("no store: {changes:?}") };
+            *status = self.engine.status(changes.store);
+            changes.removed.iter().for_each(|id| drop(items.remove(id)));
+            for (place, (id, shown)) in drawn.into_iter().enumerate() {
+                let is_new = items.insert(id, shown).is_none();
+                assert_eq!(is_new, place < changes.added.len(), "{id:?} came, or changed: {changes:?}");
+            }
+            let mut once: Vec<_> = [&changes.added, &changes.updated, &changes.removed].into_iter().flatten().collect();
+            let listed = once.len();
+            once.sort();
+            once.dedup();
+            assert_eq!(once.len(), listed, "an item is listed twice: {changes:?}");
+        }
+        let stores = output.changes.iter().map(|changes| changes.store);
+        assert_eq!(stores.clone().collect::<std::collections::BTreeSet<_>>().len(), stores.count(), "{output:?}");
+        for (store, (status, items)) in &self.shown {
+            assert_eq!(*status, self.engine.status(*store), "{output:?}");
+            let there: BTreeMap<_, _> = self.engine.items(*store).filter_map(|id| Some((id, self.show(id)?))).collect();
+            assert_eq!(*items, there, "{output:?}");
+        }
+    }
+
+    fn show(&self, id: ItemId) -> Option<Shown> {
+        let row = self.engine.row(id)?;
+        Some((row.fields(), row.remote_key(), self.engine.is_synced(id), self.engine.parked(id).cloned()))
     }
 
     /// The disk commits everything that it was given.
