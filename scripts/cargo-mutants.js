@@ -4,7 +4,7 @@
  * alone.
  *
  * `node scripts/cargo-mutants.js [--new] [TEXT…]`, started by `npm run mutants -- --cargo`. With TEXT only mutants in whose
- * name it is, and no report. What was found out is kept in target/mutants until the engine changes, of mutants that were missed
+ * name it is, and no report. What was found out is kept in target/mutants until the file changes, of mutants that were missed
  * until a test changes; `--new` forgets it. Fails when less than 95 % are caught, and when tests/mutants/survivors.js does not say why
  * one is missed, or speaks of one that is not.
  */
@@ -27,8 +27,8 @@ const SLOW = ["simulation::", "fuzz::", "relations_at_random::"];
 const skip = (names) => names.flatMap((name) => ["--skip", name]);
 /** What tries a mutant, the quickest first. Together they are what `npm test` runs natively. */
 const TRIALS = [
-  { args: skip(SLOW), histories: 1, seconds: 60 },
-  { args: ["--exact", SIMULATION], histories: 1_000, seconds: 60 },
+  { args: skip(SLOW), histories: 1, seconds: 30 },
+  { args: ["--exact", SIMULATION], histories: 1_000, seconds: 30 },
   { args: skip(["simulation::"]), histories: 1, seconds: 180 },
   { args: ["simulation::"], histories: 100_000, seconds: 300 },
 ];
@@ -36,7 +36,7 @@ const TRIALS = [
 const { values, positionals } = parseArgs({ options: { new: { type: "boolean" } }, allowPositionals: true });
 const started = Date.now();
 const sources = new Map(ENGINE.map((path) => [path, source(path)]));
-const [engineHash, testsHash] = [hashOf(ENGINE), hashOf(TESTS)];
+const testsHash = hashOf(TESTS);
 const mutants = list().filter(
   ({ name }) => positionals.length === 0 || positionals.some((text) => name.includes(text)),
 );
@@ -99,7 +99,7 @@ async function trial(program, number) {
   return result;
 }
 
-function note({ name }, { ok, late, unviable, output = "" }) {
+function note({ name, file }, { ok, late, unviable, output = "" }) {
   const failed = /^test (\S+) \.\.\. FAILED$/m.exec(output)?.[1] ?? /thread '(\S+?)'.* panicked/.exec(output)?.[1];
   const verdict = unviable ? "unviable" : ok ? "missed" : late ? "timeout" : "caught";
   const result = {
@@ -118,11 +118,9 @@ function kept() {
   mkdirSync(join("target", "mutants"), { recursive: true });
   if (values.new) rmSync(KEPT, { force: true });
   const lines = existsSync(KEPT) ? readFileSync(KEPT, "utf8").split("\n").filter(Boolean) : [];
-  const names = new Set(mutants.map(({ name }) => name));
-  const holds = (result) =>
-    names.has(result.name) &&
-    result.engineHash === engineHash &&
-    (result.verdict !== "missed" || result.testsHash === testsHash);
+  const files = new Map(mutants.map(({ name, file }) => [name, file]));
+  const holds = ({ name, fileHash, verdict, testsHash: tried }) =>
+    files.has(name) && fileHash === hashOf([files.get(name)]) && (verdict !== "missed" || tried === testsHash);
   return new Map(
     lines
       .map((line) => JSON.parse(line))
