@@ -104,7 +104,7 @@ function note({ name, file }, { ok, late, unviable, output = "" }) {
   const verdict = unviable ? "unviable" : ok ? "missed" : late ? "timeout" : "caught";
   const result = {
     name,
-    engineHash,
+    fileHash: hashOf([file]),
     testsHash,
     verdict,
     by: verdict === "caught" ? (failed ?? "its death") : undefined,
