@@ -23,7 +23,14 @@ const TESTS = rustIn("tests/it");
 const KEPT = join("target", "mutants", "cargo-mutants.jsonl");
 const REPORT = join("docs", "mutants.md");
 const LEAST_PERCENT = 95;
-const SLOW = ["simulation::", "fuzz::", "relations_at_random::"];
+const SLOW = [
+  "simulation::",
+  "fuzz::",
+  "relations_at_random::",
+  "stories::an_outage_of_t_seconds",
+  "stories::one_item_that_always_fails",
+  "paging::pages_without_end",
+];
 const skip = (names) => names.flatMap((name) => ["--skip", name]);
 /** What tries a mutant, the quickest first. Together they are what `npm test` runs natively. */
 const TRIALS = [

@@ -226,7 +226,7 @@ impl<R: Row> Engine<R> {
         if item.deciding.is_some() {
             return false;
         }
-        if item.touched >= asked {
+        if item.touched > asked {
             item.heard = item.heard.max(asked);
             return false;
         }

@@ -601,3 +601,51 @@ fn a_create_that_was_refused_as_a_duplicate_is_looked_for_once_more_when_it_is_r
         assert_eq!((page.outcome(synced), page.pending().len(), page.items().len()), (Some(Ok(())), 0, 0));
     }
 }
+
+/// A page with one item `{0: 1, 1: 1}` from a list, which does not say in which state it is.
+fn listed(policy: Policy) -> (Page, ItemId) {
+    let mut page = Page::start(conditional(policy));
+    page.answer_all(&[("a", &[(0, 1), (1, 1)])]);
+    let item = page.items()[0];
+    (page, item)
+}
+
+#[test]
+fn the_state_that_an_answer_without_a_row_tells_is_known_only_if_nothing_else_can_have_changed() {
+    let (mut page, item) = listed(Policy::Local);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, versioned("v2", empty(204)));
+    page.update(item, &[(0, 3)]);
+    assert_eq!(validator(&page.write()), None, "somebody else may have changed another field before");
+
+    let (mut page, item) = listed(Policy::Local);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, versioned("v2", json(200, remote("a", &[(0, 2), (1, 1)]))));
+    page.update(item, &[(0, 3)]);
+    assert_eq!(validator(&page.write()), Some("v2"), "it shows them all");
+    page.answer(item, versioned("v3", empty(204)));
+    page.update(item, &[(0, 4)]);
+    assert_eq!(validator(&page.write()), Some("v3"), "it was made on a state that was known");
+
+    let mut page = Page::start(conditional(Policy::Local));
+    page.answer_all(&[]);
+    let item = page.create_with(&[(0, 1)], Some("a"));
+    page.answer(item, versioned("v1", empty(201)));
+    page.update(item, &[(0, 2)]);
+    assert_eq!(validator(&page.write()), Some("v1"), "it was made here");
+}
+
+#[test]
+fn an_answer_that_is_older_than_a_read_leaves_the_state_unknown_so_that_the_item_is_read_before_what_waits() {
+    let (mut page, item) = opened(Policy::Local);
+    page.update(item, &[(0, 2)]);
+    page.does(Input::FetchOne(item));
+    page.end_turn();
+    page.answer_one(versioned("v9", json(200, remote("a", &[(0, 1), (1, 7)]))));
+    page.update(item, &[(0, 3)]);
+    page.answer(item, versioned("v2", json(200, remote("a", &[(0, 2), (1, 1)]))));
+    assert_eq!(page.value(item, 1), Some(7), "the read is newer");
+    assert_eq!((page.writes().len(), reads_one(&page)), (0, 1));
+    page.answer_one(versioned("v10", json(200, remote("a", &[(0, 2), (1, 7)]))));
+    assert_eq!(sent(&page), (Action::Update, Some("v10".into()), [Some(3), None]));
+}

@@ -1,6 +1,60 @@
 //! How ids and numbers are written.
 
-use concordia::engine::id::{IdempotencyKey, decimal};
+use concordia::engine::{
+    Engine,
+    id::{IdempotencyKey, decimal},
+    input::{Input, Source, StoreOptions},
+    output::Made,
+    time::Millis,
+};
+
+use crate::page::{Page, options};
+use crate::row::MapRow;
+
+/// The keys of three items that a page makes at a time.
+fn made(seed: u8, now: u64, numeric: bool) -> Vec<String> {
+    let mut engine = Engine::new([seed; 32]);
+    let mut does = |input| engine.handle(Millis(now), input).unwrap().made;
+    let options = StoreOptions { numeric_storage_key: numeric, ..options() };
+    let Made::Store(store) = does(Input::Open(options, MapRow::default())) else { panic!("no store") };
+    let mut create = || does(Input::Create { store, row: MapRow::default(), key: None, source: Source::State });
+    let items = [create(), create(), create()].map(|made| match made {
+        Made::Item(item) => item,
+        other => panic!("{other:?}"),
+    });
+    items.iter().map(|item| engine.storage_key(*item).unwrap().text().to_owned()).collect()
+}
+
+const NOW: u64 = 1_700_000_000_000;
+
+#[test]
+fn keys_made_here_ascend_as_text_from_page_to_page_and_no_other_page_makes_them() {
+    let (one, other, later) = (made(1, NOW, false), made(2, NOW, false), made(3, NOW + 1, false));
+    let all: Vec<_> = one.iter().chain(&later).collect();
+    assert!(all.is_sorted_by(|before, after| before < after), "{all:?}");
+    assert!(one.iter().all(|key| key.len() == 26 && !other.contains(key)), "{one:?} {other:?}");
+}
+
+#[test]
+fn numbers_made_as_keys_ascend_start_from_the_time_and_are_exact_in_javascript() {
+    let numbers = |seed, now| -> Vec<u64> { made(seed, now, true).iter().map(|key| key.parse().unwrap()).collect() };
+    let (one, other, later) = (numbers(1, NOW), numbers(2, NOW), numbers(3, NOW + 1_000));
+    let all: Vec<_> = one.iter().chain(&later).collect();
+    assert!(all.is_sorted_by(|before, after| before < after), "{all:?}");
+    assert_ne!(one[0], other[0]);
+    // 4096 for each millisecond since 2020.
+    assert!(one.iter().chain(&other).all(|number| number / 4096 - (NOW - 1_577_836_800_000) < 2), "{one:?} {other:?}");
+    assert!(made(1, 3_755_376_000_000, true).iter().all(|key| key.parse::<u64>().unwrap() < 1 << 53), "in 2089");
+}
+
+#[test]
+fn edits_have_no_half_of_an_idempotency_key_in_common() {
+    let mut page = Page::open();
+    page.create(&[(0, 1)]);
+    page.create(&[(0, 2)]);
+    let [one, other] = [0, 1].map(|place| page.writes()[place].idempotency_key.0);
+    assert!(one >> 64 != other >> 64 && one << 64 != other << 64, "{one:x} {other:x}");
+}
 
 #[test]
 fn whole_numbers_are_written_as_the_standard_library_writes_them() {

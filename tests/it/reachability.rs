@@ -2,6 +2,7 @@
 
 use concordia::engine::{
     Connection,
+    error::Code,
     id::{StoreId, Token},
     input::{Cursor, Input, Next, Rows, StoreOptions},
     outcome::Answer,
@@ -252,4 +253,49 @@ fn a_flush_settles_when_everything_is_sent_or_the_server_cannot_be_reached() {
     page.answer(item, unreachable());
     assert_eq!(page.outcome(lost), Some(Ok(())));
     assert_eq!(page.status().pending, 1);
+}
+
+#[test]
+fn an_address_that_fails_again_and_again_while_others_are_answered_is_blocked_and_its_origin_is_not_lost() {
+    let mut page = Page::open();
+    let bad = page.create(&[(0, 0)]);
+    for failures in 1..=4 {
+        let good = page.create(&[(0, failures)]);
+        page.answer(bad, unreachable());
+        let fault = page.status().last_error.unwrap_or_else(|| panic!("nothing is said"));
+        if failures < 4 {
+            assert_eq!((page.status().connection, fault.code), (Connection::Offline, Code::Unreachable));
+        } else {
+            assert_eq!((page.status().connection, fault.code), (Connection::Online, Code::Blocked));
+            assert!(fault.message.contains("something may block this address"), "{fault}");
+        }
+        page.accept(good, &failures.to_string());
+        assert_eq!(page.status().connection, Connection::Online);
+        assert_eq!(page.writes().len(), usize::from(failures < 4), "once the others are answered it need not wait");
+    }
+    let began = page.now;
+    until_asked(&mut page);
+    page.accept(bad, "a");
+    assert!(page.engine.is_synced(bad) && page.now.since(began) <= Millis(600_000));
+}
+
+#[test]
+fn a_probe_that_times_out_is_followed_by_a_longer_wait_and_an_older_request_that_does_so_by_none() {
+    let mut page = Page::open();
+    let (one, other) = (page.create(&[(0, 1)]), page.create(&[(0, 2)]));
+    page.answer(one, unreachable());
+    let next = page.wake_at;
+    page.answer(other, Answer::TimedOut);
+    assert_eq!(page.wake_at, next, "it left before the outage");
+    let began = page.now;
+    for probe in 1..40_u64 {
+        until_asked(&mut page);
+        assert_eq!(page.network.len(), 1, "one at a time");
+        let leaving = only(&page);
+        assert!(matches!(leaving.what, Asked::Write(_)), "what was sent before is sent again: {leaving:?}");
+        page.answer_any(&leaving, &Failure::TimedOut);
+        assert_eq!(page.status().connection, Connection::Offline);
+        let lasted = page.now.since(began).0 / 1_000;
+        assert!(probe <= 10 + lasted / 5, "{probe} probes in {lasted} s");
+    }
 }

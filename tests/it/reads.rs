@@ -113,3 +113,13 @@ fn an_endpoint_that_is_known_to_be_back_is_read_though_nothing_waits() {
     page.answer_all(&[("a", &[(0, 1)])]);
     assert_eq!((page.status().connection, page.items().len()), (Connection::Online, 1));
 }
+
+#[test]
+fn what_one_answer_changes_and_deletes_is_gone_and_told_to_be_nothing_else() {
+    let mut page = Page::open();
+    page.settled_item("a", &[(0, 1)]);
+    let kept = page.settled_item("b", &[(0, 1)]);
+    page.fetch();
+    page.answer_read(json(200, told(&[("a", 5), ("b", 6)], &["a"])));
+    assert_eq!((page.items(), page.value(kept, 0)), (vec![kept], Some(6)));
+}
