@@ -2,13 +2,13 @@
 
 use concordia::engine::{
     Engine,
-    id::{IdempotencyKey, decimal},
-    input::{Input, Source, StoreOptions},
+    id::{IdempotencyKey, Key, decimal},
+    input::{Cursor, Input, Lost, Next, Rows, Source, StoreOptions},
     output::Made,
     time::Millis,
 };
 
-use crate::page::{Page, options};
+use crate::page::{Page, json, options, remote};
 use crate::row::MapRow;
 
 /// The keys of three items that a page makes at a time.
@@ -75,4 +75,44 @@ fn an_idempotency_key_is_a_uuid_of_version_4_and_is_read_as_it_was_written() {
         assert!(text[14..].starts_with('4') && "89ab".contains(&text[19..20]));
         assert_eq!(IdempotencyKey::parse(&text), Some(key));
     }
+}
+
+#[test]
+fn keys_are_compared_as_text_and_shown_as_javascript_writes_them() {
+    let (text, number) = (Key::new("1", false), Key::new("1", true));
+    assert_eq!((format!("{text:?}"), format!("{number:?}")), ("\"1\"".into(), "1".into()));
+    assert!(text == number && text < Key::new("2", true) && Key::new("10", false) < Key::new("9", false));
+}
+
+#[test]
+fn many_items_are_found_by_their_keys_as_long_as_they_are_there() {
+    let keys: Vec<_> = (0..300).map(|number| number.to_string()).collect();
+    let rows = |keys: &[String]| -> Vec<_> { keys.iter().map(|key| remote(key, &[])).collect() };
+    let all = |keys: &[String]| Rows {
+        rows: rows(keys),
+        complete: true,
+        deleted: Vec::new(),
+        problem: None,
+        next: Next::None,
+        cursor: Cursor::Kept,
+    };
+    let mut page = Page::start(options());
+    page.answer_read(json(200, all(&keys)));
+    let found = |page: &Page, key: &String| {
+        let item = page.engine.find_by_remote_key(page.store, &Key::new(key, false))?;
+        let storage_key = page.engine.storage_key(item)?.clone();
+        assert_eq!(page.engine.find_by_storage_key(page.store, &storage_key), Some(item));
+        Some(item)
+    };
+    let items: Vec<_> = keys.iter().map(|key| found(&page, key).unwrap()).collect();
+    assert_eq!(page.engine.kept(page.store), Lost { records: 300, unsynced: 0 });
+    for left in [200, 10, 300] {
+        page.fetch();
+        page.answer_read(json(200, all(&keys[..left])));
+        assert_eq!(keys.iter().filter(|key| found(&page, key).is_some()).count(), left);
+        assert_eq!(found(&page, &keys[0]), Some(items[0]));
+        assert_eq!(page.engine.kept(page.store).records as usize, left);
+    }
+    page.update(items[0], &[(0, 1)]);
+    assert_eq!(page.engine.kept(page.store), Lost { records: 300, unsynced: 1 });
 }

@@ -2,7 +2,7 @@
 
 use concordia::engine::{
     Connection, EditState,
-    error::Code,
+    error::{Code, Fault},
     id::{IdempotencyKey, ItemId},
     input::Input,
     lifecycle::Action,
@@ -325,4 +325,9 @@ fn every_code_has_a_name_of_its_own_by_which_it_is_found() {
     assert_eq!(names.len(), Code::ALL.len());
     assert!(names.iter().all(|name| name.starts_with("E_")));
     assert!(Code::ALL.iter().all(|code| Code::from_name(code.name()) == Some(*code)));
+}
+
+#[test]
+fn a_fault_is_shown_with_its_code() {
+    assert_eq!(Fault::new(Code::Removed, "it is gone").to_string(), "E_REMOVED: it is gone");
 }

@@ -488,6 +488,17 @@ impl Page {
         self.does(Input::Resolved(command, resolution));
     }
 
+    /// An item of which the server tells, and which client storage does not have yet.
+    pub fn settled_unstored(&mut self, key: &str) -> ItemId {
+        let rows = vec![remote(key, &[(0, 1)])];
+        let problem = None;
+        let deleted = Vec::new();
+        let rows = Rows { rows, complete: false, deleted, problem, next: Next::None, cursor: Cursor::Kept };
+        self.does(Input::Heard(self.store, rows));
+        let item = self.engine.find_by_remote_key(self.store, &Key::new(key, false));
+        item.unwrap_or_else(|| panic!("{key} is not here"))
+    }
+
     /// An item that both sides hold.
     pub fn settled_item(&mut self, key: &str, values: &[(usize, i64)]) -> ItemId {
         let item = self.create(values);

@@ -9,7 +9,7 @@ use concordia::engine::{
     time::Millis,
 };
 
-use crate::page::{Asked, Failure, Page, json, options, remote};
+use crate::page::{Asked, Failure, Page, empty, json, options, remote};
 use crate::row::MapRow;
 
 fn probing() -> StoreOptions {
@@ -282,10 +282,10 @@ fn an_address_that_fails_again_and_again_while_others_are_answered_is_blocked_an
 #[test]
 fn a_probe_that_times_out_is_followed_by_a_longer_wait_and_an_older_request_that_does_so_by_none() {
     let mut page = Page::open();
-    let (one, other) = (page.create(&[(0, 1)]), page.create(&[(0, 2)]));
-    page.answer(one, unreachable());
+    let items: Vec<_> = (0..6).map(|value| page.create(&[(0, value)])).collect();
+    items[1..].iter().for_each(|item| page.answer(*item, unreachable()));
     let next = page.wake_at;
-    page.answer(other, Answer::TimedOut);
+    page.answer(items[0], Answer::TimedOut);
     assert_eq!(page.wake_at, next, "it left before the outage");
     let began = page.now;
     for probe in 1..40_u64 {
@@ -297,5 +297,117 @@ fn a_probe_that_times_out_is_followed_by_a_longer_wait_and_an_older_request_that
         assert_eq!(page.status().connection, Connection::Offline);
         let lasted = page.now.since(began).0 / 1_000;
         assert!(probe <= 10 + lasted / 5, "{probe} probes in {lasted} s");
+    }
+}
+
+#[test]
+fn at_most_six_requests_are_under_way_at_once() {
+    let mut page = Page::open();
+    let items: Vec<_> = (0..10).map(|value| page.create(&[(0, value)])).collect();
+    assert_eq!(page.network.len(), 6);
+    page.accept(items[0], "a");
+    assert_eq!(page.network.len(), 6, "the next at once");
+}
+
+#[test]
+fn what_was_being_stored_when_the_server_went_away_does_not_leave() {
+    for failure in [Failure::Status(401, None), Failure::Status(503, Some("600")), Failure::Unreachable] {
+        let mut page = Page::open();
+        let first = page.create(&[(0, 1)]);
+        page.slow_disk = true;
+        let second = page.create(&[(0, 2)]);
+        page.answer(first, failure.answer());
+        page.commit();
+        assert!(page.network.is_empty() && page.engine.is_stored(second), "{failure:?}: {:?}", page.network);
+    }
+}
+
+#[test]
+fn what_failed_for_its_own_sake_still_waits_when_an_outage_is_over() {
+    let mut page = Page::open();
+    let (slow, lost) = (page.create(&[(0, 1)]), page.create(&[(0, 2)]));
+    page.answer(lost, unreachable());
+    page.answer(slow, Answer::TimedOut);
+    page.does(Input::NetworkHinted);
+    page.accept(lost, "b");
+    assert_eq!((page.status().connection, page.writes().len()), (Connection::Online, 0));
+    until_asked(&mut page);
+    page.accept(slow, "a");
+}
+
+#[test]
+fn what_the_server_itself_cannot_do_blocks_no_address() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    for _ in 0..6 {
+        until_asked(&mut page);
+        page.answer(item, Failure::Status(500, None).answer());
+        assert_eq!(page.status().last_error.map(|fault| fault.code), Some(Code::Server));
+        assert_eq!(page.status().connection, Connection::Online);
+    }
+}
+
+#[test]
+fn a_collection_whose_address_alone_fails_is_blocked_as_well() {
+    let mut page = Page::open();
+    page.does(Input::Missed(page.store));
+    for failures in 1..=4 {
+        let good = page.create(&[(0, failures)]);
+        page.answer_read(unreachable());
+        let blocked = page.status().last_error.is_some_and(|fault| fault.code == Code::Blocked);
+        assert_eq!(blocked, failures == 4);
+        page.accept(good, &failures.to_string());
+        assert_eq!(page.network.len(), usize::from(failures < 4), "asked again at once when others are answered");
+    }
+}
+
+#[test]
+fn a_read_that_waits_is_not_made_again_when_somebody_else_has_made_it() {
+    let mut page = Page::open();
+    page.does(Input::Missed(page.store));
+    page.answer_read(Failure::Status(500, None).answer());
+    assert!(page.wake_at.is_some(), "it waits");
+    page.fetch();
+    page.answer_all(&[]);
+    while page.wake() {}
+    assert!(page.network.is_empty(), "{:?}", page.network);
+}
+
+#[test]
+fn a_fetch_that_failed_is_not_made_again_unless_somebody_needs_it() {
+    let mut page = Page::open();
+    page.fetch();
+    page.answer_read(Failure::Status(500, None).answer());
+    assert!(page.network.is_empty() && !page.wake());
+    // A create that was refused as a duplicate is looked for until the collection was read.
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, empty(409));
+    page.answer_read(Failure::Status(500, None).answer());
+    until_asked(&mut page);
+    page.answer_all(&[("a", &[(0, 1)])]);
+    assert!(page.engine.is_synced(item));
+}
+
+#[test]
+fn what_is_no_longer_there_is_not_read() {
+    let mut page = Page::open();
+    let (item, other) = (page.settled_item("a", &[(0, 1)]), page.create(&[(0, 2)]));
+    page.answer(other, Failure::Status(503, Some("600")).answer());
+    page.does(Input::FetchOne(item));
+    page.end_turn();
+    page.does(Input::Heard(page.store, told_deleted("a")));
+    assert!(page.engine.row(item).is_none());
+    until_asked(&mut page);
+    assert!(matches!(only(&page).what, Asked::Write(_)), "{:?}", page.network);
+}
+
+fn told_deleted(key: &str) -> Rows<MapRow> {
+    Rows {
+        rows: Vec::new(),
+        complete: false,
+        deleted: vec![concordia::engine::id::Key::new(key, false)],
+        problem: None,
+        next: Next::None,
+        cursor: Cursor::Kept,
     }
 }

@@ -852,3 +852,63 @@ fn in_a_long_outage_an_edit_probes_as_well_since_only_the_collection_may_be_bloc
     }
     panic!("for ever");
 }
+
+// What a store without a server, or a transporter itself, does.
+
+#[test]
+fn what_the_transporter_removes_is_gone_and_nobody_is_asked_to_delete_it() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.does(Input::Remove { item, source: Source::Transporter });
+    page.end_turn();
+    assert!(page.network.is_empty() && page.pending().is_empty() && page.disk.is_empty());
+}
+
+#[test]
+fn without_a_server_edits_are_stored_and_there_is_nothing_to_say() {
+    let mut page = Page::start(StoreOptions { origin: None, ..options() });
+    let item = page.create(&[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    let synced = page.once_synced(item);
+    assert_eq!((page.outcome(synced), page.pending().len(), page.disk.len()), (Some(Ok(())), 0, 1));
+    page.remove(item);
+    assert!(page.disk.is_empty() && page.items().is_empty());
+}
+
+#[test]
+fn what_an_item_is_awaited_for_is_wanted_though_it_has_been_edited_since_it_was_asked_for() {
+    let mut page = Page::open();
+    let item = page.find_or_fetch("a");
+    page.update(item, &[(0, 9)]);
+    page.answer_one(json(200, remote("a", &[(0, 1), (1, 5)])));
+    assert_eq!((page.value(item, 0), page.value(item, 1)), (Some(9), Some(5)));
+    assert_eq!(page.write().item, item);
+}
+
+#[test]
+fn a_removal_that_is_given_up_goes_back_to_what_the_server_has_taken_meanwhile() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    page.update(item, &[(0, 3)]);
+    page.remove(item);
+    page.does(Input::Pause(page.store));
+    page.answer(item, empty(204));
+    page.does(Input::Discard(item));
+    assert_eq!((page.items(), page.value(item, 0)), (vec![item], Some(2)));
+}
+
+#[test]
+fn an_item_that_went_with_its_store_is_stored_and_taken_only_as_far_as_it_was() {
+    let mut page = Page::open();
+    let settled = page.settled_item("a", &[(0, 1)]);
+    page.slow_disk = true;
+    let unstored = page.settled_unstored("b");
+    page.abort(StorageFailure::Quota);
+    let closing = page.close();
+    assert_eq!(page.outcome(closing), Some(Ok(())));
+    assert!(page.engine.row(settled).is_none() && page.engine.row(unstored).is_none());
+    let tokens = [page.once_stored(settled), page.once_synced(settled), page.once_stored(unstored)];
+    let [stored, synced, lost] = tokens.map(|token| page.outcome(token));
+    assert_eq!((stored, synced, lost), (Some(Ok(())), Some(Ok(())), Some(Err(Code::Closed))));
+}
