@@ -6,7 +6,7 @@ use concordia::engine::{
     id::{IdempotencyKey, ItemId},
     input::Input,
     lifecycle::Action,
-    outcome::{Answer, Body, Outcome, judge_read, judge_write},
+    outcome::{Answer, Body, Outcome, Response, Said, fault, judge_read, judge_write},
     retry_after,
     time::Millis,
 };
@@ -330,4 +330,72 @@ fn every_code_has_a_name_of_its_own_by_which_it_is_found() {
 #[test]
 fn a_fault_is_shown_with_its_code() {
     assert_eq!(Fault::new(Code::Removed, "it is gone").to_string(), "E_REMOVED: it is gone");
+}
+
+#[test]
+fn a_fault_says_what_came_and_what_follows() {
+    let response = |status, body| Answer::Response(Response { status, body, ..plain() });
+    let told = response(409, Body::Empty);
+    let said = Answer::Response(Response { said: Some(Said { message: "no".into(), status: None }), ..plain() });
+    let table: [(Outcome, Answer<()>, &str); 12] = [
+        (
+            Outcome::Unreachable,
+            Answer::Unreachable { message: "Failed to fetch".into() },
+            "no answer (Failed to fetch); edits are kept and sent when the server can be reached",
+        ),
+        (Outcome::Unknown, Answer::TimedOut, "no complete answer within the timeout; it is tried again"),
+        (Outcome::Unknown, Answer::Cut, "the answer broke off; it is tried again"),
+        (Outcome::Unknown, response(500, Body::Empty), "the server answered 500; it is tried again"),
+        (
+            Outcome::Unauthorized,
+            response(401, Body::Empty),
+            "the server answered 401; edits are held until there are new credentials: sign in and call resume()",
+        ),
+        (
+            Outcome::Parked(Code::GoneRemotely),
+            response(404, Body::Empty),
+            "the server answered 404: the item was deleted elsewhere; retry() creates it again, discard() removes it here",
+        ),
+        (
+            Outcome::Conflict,
+            told,
+            "the server answered 409: it holds something that contradicts the edit; retry() or discard() it",
+        ),
+        (
+            Outcome::Parked(Code::Uncertain),
+            response(201, Body::Empty),
+            "the server answered 201 without saying under which key; retry() sends it again, discard() gives it up",
+        ),
+        (
+            Outcome::Parked(Code::NotFound),
+            response(404, Body::Empty),
+            "the server answered 404: there is nothing at this address; check `baseUrl` and `path`",
+        ),
+        (
+            Outcome::Parked(Code::TooLarge),
+            response(200, Body::TooLarge),
+            "the server answered 200 with a larger body than is read; ask for less at once",
+        ),
+        (
+            Outcome::Unknown,
+            response(200, Body::Malformed),
+            "the server answered 200 with something that is not the JSON expected here",
+        ),
+        (Outcome::Parked(Code::Rejected), said, "no; the edit is kept: retry() or discard() it"),
+    ];
+    for (outcome, answer, message) in table {
+        assert_eq!(fault(outcome, &answer).message, message);
+    }
+}
+
+fn plain() -> Response<()> {
+    let Answer::Response(response) = empty(422) else { unreachable!() };
+    response
+}
+
+#[test]
+fn a_create_has_no_state_that_a_precondition_could_mean() {
+    let judged = [Action::Create, Action::Update, Action::Delete].map(|action| judge_write::<()>(action, &empty(428)));
+    let parked = Outcome::Parked(Code::Rejected);
+    assert_eq!(judged, [parked, Outcome::Preconditions, Outcome::Preconditions]);
 }

@@ -38,6 +38,7 @@ pub struct Leaving {
 pub struct Found {
     pub lost: Option<Lost>,
     pub failure: Option<StorageFailure>,
+    pub slow_disk: bool,
 }
 
 type Disk = BTreeMap<(u16, Key), Record<MapRow>>;
@@ -120,7 +121,7 @@ impl Page {
             batches: VecDeque::new(),
             disk,
             cursors,
-            slow_disk: false,
+            slow_disk: found.slow_disk,
             wake_at: None,
             readings: Vec::new(),
             conflicts: VecDeque::new(),

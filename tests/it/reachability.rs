@@ -4,7 +4,7 @@ use concordia::engine::{
     Connection,
     error::Code,
     id::{StoreId, Token},
-    input::{Cursor, Input, Next, Rows, StoreOptions},
+    input::{Cursor, Input, Next, Rows, Source, StoreOptions},
     outcome::Answer,
     time::Millis,
 };
@@ -410,4 +410,49 @@ fn told_deleted(key: &str) -> Rows<MapRow> {
         next: Next::None,
         cursor: Cursor::Kept,
     }
+}
+
+#[test]
+fn an_edit_that_was_never_sent_leaves_an_outage_to_be_probed_by_the_collection() {
+    let mut page = Page::open();
+    let (row, store) = (MapRow::of(&[(0, 1)]), page.store);
+    page.does(Input::Create { store, row, key: None, source: Source::State });
+    page.does(Input::Lost(store));
+    until_asked(&mut page);
+    assert!(matches!(only(&page).what, Asked::All), "{:?}", page.network);
+}
+
+#[test]
+fn an_outage_of_one_server_is_no_matter_of_another() {
+    let mut page = Page::open();
+    let other = page.open_store(StoreOptions {
+        name: "places".into(),
+        origin: Some("https://other.example".into()),
+        ..options()
+    });
+    let first = page.store;
+    page.store = other;
+    page.answer_all(&[]);
+    page.does(Input::Lost(other));
+    assert_eq!(
+        (page.status().connection, page.engine.status(first).connection),
+        (Connection::Offline, Connection::Online)
+    );
+    page.now = page.now.after(Millis(10_000));
+    until_asked(&mut page);
+    assert_eq!(only(&page).store, other, "its own server is asked");
+    page.answer_all(&[]);
+    assert!(page.network.is_empty(), "and nothing was missed of the first: {:?}", page.network);
+}
+
+#[test]
+fn a_read_that_failed_for_its_own_sake_still_waits_when_an_outage_is_over() {
+    let mut page = Page::open();
+    page.does(Input::Missed(page.store));
+    page.answer_read(Failure::Status(500, None).answer());
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, unreachable());
+    page.does(Input::NetworkHinted);
+    page.accept(item, "a");
+    assert!(page.network.is_empty(), "{:?}", page.network);
 }

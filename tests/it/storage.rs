@@ -168,3 +168,15 @@ fn what_was_brought_to_this_version_is_written_back_once() {
     let said = page.restart().said.concat();
     assert!(!said.contains("Persist"), "{said}");
 }
+
+#[test]
+fn an_attempt_with_a_new_key_does_not_leave_before_that_is_stored() {
+    let mut page = Page::open();
+    page.create(&[(0, 1)]);
+    page.disk.values_mut().for_each(|record| record.migrated = Some(Migrated { whole: true, edited: true }));
+    let mut page = page.restart_and_find(Found { slow_disk: true, ..Found::default() });
+    page.answer_all(&[]);
+    assert!(page.writes().is_empty(), "{:?}", page.network);
+    page.commit();
+    assert_eq!(page.writes().len(), 1);
+}

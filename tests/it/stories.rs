@@ -912,3 +912,55 @@ fn an_item_that_went_with_its_store_is_stored_and_taken_only_as_far_as_it_was() 
     let [stored, synced, lost] = tokens.map(|token| page.outcome(token));
     assert_eq!((stored, synced, lost), (Some(Ok(())), Some(Ok(())), Some(Err(Code::Closed))));
 }
+
+#[test]
+fn what_was_to_be_said_to_a_server_that_is_no_longer_there_is_waited_for_by_nobody() {
+    let mut page = Page::open();
+    page.does(Input::Pause(page.store));
+    page.create(&[(0, 1)]);
+    page.options.origin = None;
+    let mut page = page.restart();
+    let item = page.items()[0];
+    let synced = page.once_synced(item);
+    assert_eq!(page.outcome(synced), Some(Ok(())));
+}
+
+#[test]
+fn whoever_waits_for_a_key_or_for_client_storage_is_told_when_the_item_is_removed_before() {
+    let mut page = Page::open();
+    let (row, store) = (MapRow::of(&[(0, 1)]), page.store);
+    page.does(Input::Pause(store));
+    let Made::Item(item) = page.does(Input::Create { store, row, key: None, source: Source::State }) else {
+        panic!("no item")
+    };
+    let (ready, stored) = (page.once_ready(item), page.once_stored(item));
+    page.does(Input::Remove { item, source: Source::State });
+    page.end_turn();
+    assert_eq!((page.outcome(ready), page.outcome(stored)), (Some(Err(Code::Removed)), Some(Ok(()))));
+}
+
+#[test]
+fn an_item_whose_store_is_closed_will_have_no_key() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.close();
+    let ready = page.once_ready(item);
+    assert_eq!(page.outcome(ready), Some(Err(Code::Closed)));
+}
+
+#[test]
+fn the_key_that_is_stored_with_an_edit_that_waits_is_not_the_one_it_leaves_with() {
+    let mut page = Page::open();
+    page.does(Input::Pause(page.store));
+    page.create(&[(0, 1)]);
+    let pending = |page: &Page| {
+        let record = page.disk.values().next().and_then(|record| record.sync.as_ref()?.pending.clone());
+        record.unwrap_or_else(|| panic!("{:?}", page.disk)).key
+    };
+    let stored = pending(&page);
+    page.slow_disk = true;
+    page.does(Input::Resume(page.store));
+    page.abort(StorageFailure::Quota);
+    assert_ne!(page.write().idempotency_key, stored, "after a crash that one stands for whatever is edited then");
+    assert_eq!(pending(&page), stored);
+}
