@@ -5,6 +5,7 @@
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 mod conflicts;
+mod fields;
 mod fuzz;
 mod ids;
 mod lifecycle;
