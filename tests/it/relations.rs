@@ -364,6 +364,7 @@ fn what_is_referred_to_and_not_here_is_fetched_and_loading_waits_for_it() {
     let author = first(&page, PEOPLE);
     assert_eq!(referred(&page, POSTS), Some(author));
     assert_eq!((page.outcome(loaded), page.network.len()), (None, 1), "once for both");
+    assert!(!page.engine.is_loaded(POSTS) && page.engine.is_loaded(PEOPLE));
     page.answer_one(json(200, remote("7", &[(0, 5)])));
     assert_eq!((page.outcome(loaded), page.value(author, 0)), (Some(Ok(())), Some(5)));
 }

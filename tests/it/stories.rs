@@ -1,7 +1,7 @@
 //! Scenarios, told from the page's side.
 
 use concordia::engine::{
-    Connection, Engine,
+    Connection, EditState, Engine,
     error::{Code, StorageFailure},
     id::{ItemId, Token},
     input::{Cursor, Input, Next, Rows, Source, StoreOptions},
@@ -963,4 +963,84 @@ fn the_key_that_is_stored_with_an_edit_that_waits_is_not_the_one_it_leaves_with(
     page.abort(StorageFailure::Quota);
     assert_ne!(page.write().idempotency_key, stored, "after a crash that one stands for whatever is edited then");
     assert_eq!(pending(&page), stored);
+}
+
+// What a page can read.
+
+#[test]
+fn a_store_is_loaded_from_its_first_read_until_it_is_closed() {
+    let mut page = Page::start(options());
+    assert_eq!((page.engine.name(page.store), page.engine.is_loaded(page.store)), ("people", false));
+    page.answer_all(&[]);
+    let item = page.create(&[(0, 1)]);
+    assert!(page.engine.is_loaded(page.store) && !page.engine.is_ready(item));
+    page.accept(item, "a");
+    assert!(page.engine.is_ready(item));
+    page.close();
+    assert!(!page.engine.is_loaded(page.store));
+}
+
+#[test]
+fn an_edit_waits_as_long_as_its_server_asked_if_it_was_sent_and_else_is_queued() {
+    let mut page = Page::open();
+    let (held, waits) = (page.create(&[(0, 1)]), page.create(&[(0, 2)]));
+    page.answer(held, empty(401));
+    page.answer(waits, Failure::Status(503, Some("600")).answer());
+    page.flush();
+    let states: Vec<_> = page.pending().iter().map(|edit| edit.state).collect();
+    assert_eq!(states, [EditState::Queued, EditState::Waiting]);
+
+    let mut page = Page::open();
+    let items = [page.create(&[(0, 1)]), page.create(&[(0, 2)])];
+    items.iter().for_each(|item| page.answer(*item, Failure::Unreachable.answer()));
+    for _ in 0..20 {
+        page.flush();
+    }
+    let states: Vec<_> = page.pending().iter().map(|edit| edit.state).collect();
+    assert!(states.contains(&EditState::Queued) && !states.contains(&EditState::Waiting), "{states:?}");
+}
+
+#[test]
+fn a_flush_does_not_wait_for_what_cannot_leave_now() {
+    let flushed = |prepare: fn(&mut Page)| {
+        let mut page = Page::open();
+        prepare(&mut page);
+        let flush = page.flush();
+        page.outcome(flush).is_some()
+    };
+    assert!(flushed(|page| {
+        page.does(Input::Pause(page.store));
+        page.create(&[(0, 1)]);
+    }));
+    assert!(flushed(|page| {
+        let item = page.find_or_fetch("a");
+        page.update(item, &[(0, 1)]);
+    }));
+    assert!(!flushed(|page| {
+        page.slow_disk = true;
+        page.create(&[(0, 1)]);
+    }));
+    // For what is decided by a read it does.
+    assert!(!flushed(|page| {
+        let item = page.settled_item("a", &[(0, 1)]);
+        page.update(item, &[(0, 2)]);
+        page.answer(item, empty(412));
+    }));
+}
+
+#[test]
+fn a_client_storage_is_tried_anew_when_nobody_uses_it_any_longer_and_a_store_is_opened_again() {
+    for is_used in [false, true] {
+        let mut page = Page::open();
+        if is_used {
+            page.open_store(StoreOptions { name: "others".into(), ..options() });
+        }
+        page.slow_disk = true;
+        page.create(&[(0, 1)]);
+        page.abort(StorageFailure::Refused("private mode".into()));
+        assert!(!page.status().durable);
+        page.close();
+        let again = page.open_store(options());
+        assert_eq!(page.engine.status(again).durable, !is_used);
+    }
 }
