@@ -352,16 +352,19 @@ impl Page {
         let engine = &self.engine;
         self.shown.retain(|store, _| engine.is_open(*store));
         for changes in output.changes.iter().filter(|changes| engine.is_open(changes.store)) {
+            let (went, updated) = (&changes.removed, &changes.updated);
+            // What came and went in one step is listed as both.
+            let came: Vec<_> = changes.added.iter().filter(|id| !went.contains(id)).collect();
             let now = |id: &ItemId| self.show(*id).unwrap_or_else(|| panic!("{id:?} is not there: {changes:?}"));
-            let drawn: Vec<_> = changes.added.iter().chain(&changes.updated).map(|id| (*id, now(id))).collect();
+            let drawn: Vec<_> = came.iter().copied().chain(updated).map(|id| (*id, now(id))).collect();
             let Some((status, items)) = self.shown.get_mut(&changes.store) else { panic!("no store: {changes:?}") };
             *status = self.engine.status(changes.store);
-            changes.removed.iter().for_each(|id| drop(items.remove(id)));
+            went.iter().for_each(|id| drop(items.remove(id)));
             for (place, (id, shown)) in drawn.into_iter().enumerate() {
                 let is_new = items.insert(id, shown).is_none();
-                assert_eq!(is_new, place < changes.added.len(), "{id:?} came, or changed: {changes:?}");
+                assert!(is_new || place >= came.len(), "{id:?} came, and was here: {changes:?}");
             }
-            let mut once: Vec<_> = [&changes.added, &changes.updated, &changes.removed].into_iter().flatten().collect();
+            let mut once: Vec<_> = came.iter().copied().chain(updated).chain(went).collect();
             let listed = once.len();
             once.sort();
             once.dedup();
