@@ -57,18 +57,20 @@ async function tryAll() {
   if (open.length === 0) return;
   // The first time the compiler blames some that stand in the way of none. What does not compile alone is gone the second time.
   const blamed = new Set(viable());
-  compileTogether(viable()).forEach((mutant) => blamed.delete(mutant));
+  compilesTogether(viable()).forEach((mutant) => blamed.delete(mutant));
   for (const mutant of blamed) {
-    if (!results.has(mutant.name) && !compilesAlone(mutant)) note(mutant, { unviable: true });
+    if (!results.has(mutant.name) && check(alone(mutant)).length > 0) note(mutant, { unviable: true });
   }
-  const together = compileTogether(viable());
+  const together = compilesTogether(viable());
+  copySource(switched(together));
   const program = compile();
   const { ok, output } = await trial(program, 0);
   if (!ok) throw new Error(`without a mutant the tests fail\n${output.slice(-2_000)}`);
   const rest = open.filter(({ name }) => !results.has(name));
   for (const mutant of rest.filter((one) => together.includes(one))) note(mutant, await trial(program, mutant.number));
   for (const mutant of rest.filter((one) => !together.includes(one))) {
-    if (compilesAlone(mutant)) note(mutant, await trial(compile(), 0));
+    copySource(alone(mutant));
+    note(mutant, await trial(compile(), 0));
   }
 }
 
@@ -76,13 +78,12 @@ function viable() {
   return mutants.filter(({ name }) => results.get(name)?.verdict !== "unviable");
 }
 
-/** Compiles all that can stand behind switches. What cannot is found by where the compiler sees something wrong. */
-function compileTogether(wanted) {
-  let together = wanted.filter(({ site }) => site !== undefined);
+/** All that can stand behind switches. What cannot is found by where the compiler sees something wrong. */
+function compilesTogether(some) {
+  let together = some.filter(({ site }) => site !== undefined);
   for (;;) {
-    const texts = new Map(ENGINE.map((path) => [path, switched(path, together)]));
-    copySource(texts);
-    const errors = check();
+    const texts = switched(together);
+    const errors = check(texts);
     if (errors.length === 0) return together;
     const blamed = new Set(errors.flatMap((error) => blame(error, texts)));
     console.log(`${blamed.size} of ${together.length} mutants do not compile beside the others`);
@@ -91,11 +92,10 @@ function compileTogether(wanted) {
   }
 }
 
-/** Leaves the mutant alone in the copy. */
-function compilesAlone({ file, replacement, span }) {
+/** The file of a mutant with nothing but that. */
+function alone({ file, replacement, span }) {
   const { text, at } = sources.get(file);
-  copySource(new Map([[file, text.slice(0, at(span.start)) + replacement + text.slice(at(span.end))]]));
-  return check().length === 0;
+  return new Map([[file, text.slice(0, at(span.start)) + replacement + text.slice(at(span.end))]]);
 }
 
 async function trial(program, number) {
@@ -182,8 +182,12 @@ function source(path) {
   return { text, at: ({ line, column }) => starts[line - 1] + column - 1 };
 }
 
-/** The text of a file with these mutants behind switches. */
-function switched(path, together) {
+/** The files of the engine with these mutants behind switches. */
+function switched(together) {
+  return new Map(ENGINE.map((path) => [path, switchedFile(path, together)]));
+}
+
+function switchedFile(path, together) {
   const nodes = new Map();
   for (const mutant of together.filter(({ file }) => file === path)) {
     const { site, genre } = mutant;

@@ -7,7 +7,9 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { dirname, join, relative } from "node:path";
 
 export const SIMULATION = "simulation::every_invariant_holds_in_every_history";
-export const COPY = join("target", "mutants", "source");
+const COPY = join("target", "mutants", "source");
+/** Where it is tried what compiles: what has been built from the other copy stays fresh. */
+const CHECKED = join("target", "mutants", "checked");
 /** In the copy alone: which mutant this process tries is told to it from outside. */
 const SWITCH = `
 /// Whether this mutant is the one that is being tried.
@@ -23,17 +25,17 @@ const MEMORY_LIMIT_KB = 4_000_000;
  * Copies the source. `texts` are the files that are others in the copy, by their path. What is there already is left alone, so
  * that cargo does not compile it again.
  */
-export function copySource(texts) {
+export function copySource(texts, to = COPY) {
   const parts = [
     "Cargo.toml",
     "Cargo.lock",
     "rust-toolchain.toml",
     ...["src", "tests/it", "tests/browser"].flatMap(filesIn),
   ];
-  for (const path of filesIn(COPY).filter((file) => !parts.includes(relative(COPY, file)))) rmSync(path);
+  for (const path of filesIn(to).filter((file) => !parts.includes(relative(to, file)))) rmSync(path);
   for (const path of parts) {
     const text = (texts.get(path) ?? readFileSync(path, "utf8")) + (path === join("src", "lib.rs") ? SWITCH : "");
-    const copy = join(COPY, path);
+    const copy = join(to, path);
     if (existsSync(copy) && readFileSync(copy, "utf8") === text) continue;
     mkdirSync(dirname(copy), { recursive: true });
     writeFileSync(copy, text);
@@ -47,7 +49,7 @@ function filesIn(folder) {
 
 /** The path of the native tests' program. */
 export function compile() {
-  const { ok, messages, output } = cargo("test", "--profile", "simulate", "--test", "it", "--no-run");
+  const { ok, messages, output } = cargo(COPY, "test", "--profile", "simulate", "--test", "it", "--no-run");
   const found = messages.find(({ executable, target }) => executable && target?.name === "it");
   if (ok && found !== undefined) return found.executable;
   throw new Error(
@@ -57,9 +59,10 @@ export function compile() {
   );
 }
 
-/** What is wrong with the copy's engine, as rustc says it. */
-export function check() {
-  return errorsOf(cargo("check", "--profile", "simulate", "--lib").messages);
+/** What is wrong with an engine of which these files are others, as rustc says it. */
+export function check(texts) {
+  copySource(texts, CHECKED);
+  return errorsOf(cargo(CHECKED, "check", "--profile", "simulate", "--lib").messages);
 }
 
 /** Runs native tests while one mutant is tried, until one of them fails. */
@@ -93,7 +96,7 @@ export function run(program, number, args, { histories, seconds }) {
   });
 }
 
-function cargo(...args) {
+function cargo(cwd, ...args) {
   const env = {
     ...process.env,
     CARGO_TARGET_DIR: join(process.cwd(), "target", "mutants", "build"),
@@ -102,7 +105,7 @@ function cargo(...args) {
     RUSTFLAGS: "-A warnings",
   };
   const { status, stdout, stderr } = spawnSync("cargo", [...args, "--message-format=json"], {
-    cwd: COPY,
+    cwd,
     env,
     encoding: "utf8",
     maxBuffer: 1 << 28,

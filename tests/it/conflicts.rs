@@ -778,3 +778,31 @@ fn after_one_row_without_a_state_no_other_is_read_for_one() {
     page.answer_one(json(200, remote("a", &[(0, 1)])));
     assert_eq!(page.writes().len(), 2, "nobody waits for the other read: {:?}", page.network);
 }
+
+#[test]
+fn what_was_sent_before_an_outage_is_sent_again_without_a_look_whatever_was_edited_since() {
+    let (mut page, item) = listed(Policy::Local);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, Failure::Unreachable.answer());
+    page.update(item, &[(0, 3)]);
+    page.does(Input::NetworkHinted);
+    assert_eq!((reads_one(&page), page.write().row.get(0)), (0, Some(2)));
+}
+
+#[test]
+fn a_cursor_does_not_move_past_a_row_of_an_item_about_which_the_app_decides() {
+    let mut page = Page::start(conditional(Policy::Ask));
+    let listed = |complete, cursor: &str| Rows {
+        rows: vec![remote("a", &[(0, 1)])],
+        ..rows(complete, Cursor::At(cursor.into()))
+    };
+    page.answer_read(json(200, listed(true, "1")));
+    let item = page.items()[0];
+    page.update(item, &[(0, 2)]);
+    page.answer(item, empty(412));
+    page.answer_one(versioned("v2", json(200, remote("a", &[(0, 8)]))));
+    assert_eq!(page.conflicts.len(), 1);
+    page.fetch();
+    page.answer_read(json(200, listed(false, "2")));
+    assert_eq!(page.cursors.get(&0).map(String::as_str), Some("1"));
+}

@@ -390,6 +390,7 @@ fn cursor_kept(before: fn(&mut Page, ItemId), during: fn(&mut Page, ItemId), lis
     page.fetch();
     during(&mut page, item);
     page.answer_read(json(200, Rows { cursor: Cursor::At("2".into()), ..rows(listed, None) }));
+    page.commit();
     page.cursors.get(&0).cloned()
 }
 
@@ -427,6 +428,16 @@ fn a_cursor_is_kept_only_if_the_read_saw_what_every_edit_and_every_other_read_ha
         page.answer(item, empty(422));
     };
     assert_eq!(cursor_kept(is_created_and_refused, nothing, &all), taken);
+    let is_created_under_a_key_and_refused = |page: &mut Page, _: ItemId| {
+        let item = page.create_with(&[(0, 7)], Some("z"));
+        page.answer(item, empty(422));
+    };
+    assert_eq!(cursor_kept(is_created_under_a_key_and_refused, nothing, &all), taken);
+    let is_being_stored = |page: &mut Page, item: ItemId| {
+        page.slow_disk = true;
+        page.update(item, &[(0, 5)]);
+    };
+    assert_eq!(cursor_kept(is_being_stored, nothing, &all), taken, "it has not left");
     let is_created = |page: &mut Page, _: ItemId| {
         page.create(&[(0, 7)]);
     };

@@ -456,3 +456,16 @@ fn a_read_that_failed_for_its_own_sake_still_waits_when_an_outage_is_over() {
     page.accept(item, "a");
     assert!(page.network.is_empty(), "{:?}", page.network);
 }
+
+#[test]
+fn a_read_that_fails_again_and_again_is_made_less_and_less_often() {
+    let mut page = Page::open();
+    page.does(Input::Missed(page.store));
+    let began = page.now;
+    for _ in 0..20 {
+        until_asked(&mut page);
+        page.answer_read(Failure::Status(500, None).answer());
+    }
+    let spent = page.now.since(began);
+    assert!(spent > Millis(60_000) && spent < Millis(1_200_000), "{spent:?}");
+}

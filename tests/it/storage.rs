@@ -204,6 +204,11 @@ fn every_store_of_a_client_storage_is_told_when_it_fails_and_when_it_takes_write
     assert!(page.engine.status(other).durable);
 }
 
+fn writes(page: &mut Page, store: StoreId) {
+    page.does(Input::Create { store, row: MapRow::of(&[(0, 1)]), key: None, source: Source::State });
+    page.end_turn();
+}
+
 #[test]
 fn closing_waits_for_erasures_cursors_and_rows_of_its_own_store_and_of_no_other() {
     let closed = |prepare: fn(&mut Page)| {
@@ -230,11 +235,7 @@ fn closing_waits_for_erasures_cursors_and_rows_of_its_own_store_and_of_no_other(
         page.fetch();
         page.answer_read(json(200, Rows { rows, complete: true, deleted, problem, next: Next::None, cursor }));
     };
-    let writes_another_store = |page: &mut Page| {
-        let store = StoreId(1);
-        page.does(Input::Create { store, row: MapRow::of(&[(0, 1)]), key: None, source: Source::State });
-        page.end_turn();
-    };
+    let writes_another_store = |page: &mut Page| writes(page, StoreId(1));
     assert!(!closed(erases) && !closed(moves_the_cursor) && closed(writes_another_store));
 }
 

@@ -1044,3 +1044,52 @@ fn a_client_storage_is_tried_anew_when_nobody_uses_it_any_longer_and_a_store_is_
         assert_eq!(page.engine.status(again).durable, !is_used);
     }
 }
+
+/// A create and the row that a read has brought of it, before anybody knows that they are the same.
+fn twins() -> (Page, ItemId, ItemId) {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.fetch();
+    page.answer_all(&[("a", &[(0, 4)])]);
+    let twin = page.items()[1];
+    (page, item, twin)
+}
+
+#[test]
+fn of_two_edits_of_a_field_of_twins_the_later_one_stands() {
+    for is_later in [false, true] {
+        let (mut page, item, twin) = twins();
+        page.does(Input::Pause(page.store));
+        if is_later {
+            page.update(twin, &[(1, 6), (2, 6)]);
+            page.update(item, &[(1, 5), (3, 5)]);
+        } else {
+            page.update(item, &[(1, 5), (3, 5)]);
+            page.update(twin, &[(1, 6), (2, 6)]);
+        }
+        page.answer(item, json(201, remote("a", &[(0, 4)])));
+        assert_eq!(page.items(), [item]);
+        let values = [1, 2, 3].map(|field| page.value(item, field));
+        assert_eq!(values, [Some(if is_later { 5 } else { 6 }), Some(6), Some(5)]);
+        page.does(Input::Resume(page.store));
+        let request = page.write();
+        assert_eq!(request.fields.iter().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!([1, 2, 3].map(|field| request.row.get(field)), values);
+    }
+}
+
+#[test]
+fn of_twins_of_which_one_is_removed_none_is_left() {
+    for removes_twin in [false, true] {
+        let (mut page, item, twin) = twins();
+        page.does(Input::Pause(page.store));
+        page.update(if removes_twin { item } else { twin }, &[(1, 5)]);
+        page.remove(if removes_twin { twin } else { item });
+        page.answer(item, json(201, remote("a", &[(0, 4)])));
+        assert_eq!(page.items(), []);
+        page.does(Input::Resume(page.store));
+        assert_eq!(page.write().action, Action::Delete);
+        page.answer(item, empty(204));
+        assert!(page.pending().is_empty() && page.disk.is_empty());
+    }
+}
