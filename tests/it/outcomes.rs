@@ -4,14 +4,14 @@ use concordia::engine::{
     Connection, EditState,
     error::{Code, Fault},
     id::{IdempotencyKey, ItemId},
-    input::Input,
+    input::{Input, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Outcome, Response, Said, fault, judge_read, judge_write},
     retry_after,
     time::Millis,
 };
 
-use crate::page::{Failure, Page, body, empty, json, remote};
+use crate::page::{Failure, Page, body, empty, json, options, remote};
 
 const ACTIONS: [Action; 3] = [Action::Create, Action::Update, Action::Delete];
 
@@ -398,4 +398,37 @@ fn a_create_has_no_state_that_a_precondition_could_mean() {
     let judged = [Action::Create, Action::Update, Action::Delete].map(|action| judge_write::<()>(action, &empty(428)));
     let parked = Outcome::Parked(Code::Rejected);
     assert_eq!(judged, [parked, Outcome::Preconditions, Outcome::Preconditions]);
+}
+
+#[test]
+fn a_location_is_read_to_its_last_segment_and_as_a_number_only_if_it_is_one() {
+    let key = |numeric: bool, location: &str| {
+        let mut page = Page::start(StoreOptions { numeric_storage_key: numeric, ..options() });
+        page.answer_all(&[]);
+        let item = page.create(&[(0, 1)]);
+        let Answer::Response(response) = empty(201) else { unreachable!() };
+        let location = Some(location.to_owned());
+        page.answer(item, Answer::Response(Response { location, ..response }));
+        page.engine.row(item).and_then(|row| row.remote_key()).map(|key| (key.text().to_owned(), key.numeric))
+    };
+    let text = |key: &str| Some((key.to_owned(), false));
+    let number = |key: &str| Some((key.to_owned(), true));
+    let table = [
+        ("https://api.example/people/7", text("7"), number("7")),
+        ("//api.example/people/70/", text("70"), number("70")),
+        ("/people//7#x", text("7"), number("7")),
+        ("/people/0", text("0"), number("0")),
+        ("/people/123456789012345", text("123456789012345"), number("123456789012345")),
+        ("/people/1234567890123456", text("1234567890123456"), None),
+        ("/people/07", text("07"), None),
+        ("/people/1e3", text("1e3"), None),
+        ("/people/a%2Fb", text("a/b"), None),
+        ("/people/a%00b", None, None),
+        ("/people/a%0", None, None),
+        ("https://api.example", None, None),
+        ("//7", None, None),
+    ];
+    for (location, as_text, as_number) in table {
+        assert_eq!((key(false, location), key(true, location)), (as_text, as_number), "{location}");
+    }
 }

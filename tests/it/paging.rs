@@ -116,6 +116,7 @@ fn a_page_that_is_refused_twice_is_given_up_and_the_read_begins_anew() {
     page.answer_read(json(200, rows(&["a"], Some("old"))));
     page.answer_read(Failure::Status(410, None).answer());
     let again = page.fetch();
+    assert_eq!(page_asked(&page).as_deref(), Some("old"));
     page.answer_read(Failure::Status(410, None).answer());
     assert_eq!(page.outcome(again), Some(Err(Code::NotFound)));
     page.fetch();
@@ -481,4 +482,13 @@ fn a_read_in_a_way_of_its_own_that_nobody_waits_for_any_longer_is_not_gone_on_wi
     page.answer_read(json(200, rows(&["a"], Some("2"))));
     page.does(Input::Resume(page.store));
     assert!(page.network.is_empty() && page_asked(&page).is_none(), "{:?}", page.network);
+}
+
+#[test]
+fn a_page_that_is_less_complete_than_those_before_it_holds_the_cursor() {
+    let mut page = known();
+    page.fetch();
+    page.answer_read(json(200, Rows { cursor: Cursor::At("1".into()), ..rows(&["a", "b", "c"], Some("2")) }));
+    page.answer_read(json(200, Rows { complete: false, ..rows(&["d"], None) }));
+    assert!(page.cursors.is_empty() && page.items().len() == 4);
 }

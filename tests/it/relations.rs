@@ -424,3 +424,38 @@ fn an_item_of_a_cycle_is_taken_when_the_update_that_follows_its_create_is() {
     page.accept(person, "a");
     assert_eq!((page.outcome(first), page.outcome(second)), (Some(Ok(())), Some(Ok(()))));
 }
+
+#[test]
+fn who_refers_to_an_item_under_a_key_of_the_apps_own_waits_until_the_server_has_taken_it() {
+    let mut page = open();
+    let author = with(&mut page, PEOPLE).create_with(&[(0, 1)], Some("mine"));
+    let post = post_of(&mut page, 2, author);
+    assert_eq!((page.write().item, state(&page, post)), (author, Some(EditState::Waiting)));
+    page.accept(author, "mine");
+    assert_eq!((page.write().item, named(&page.write())), (post, name("mine")));
+}
+
+#[test]
+fn who_refers_to_what_is_removed_before_anybody_knows_its_key_does_not_wait_for_it() {
+    let mut page = open();
+    let author = with(&mut page, PEOPLE).create(&[(0, 1)]);
+    let post = post_of(&mut page, 2, author);
+    page.remove(author);
+    let request = page.writes().into_iter().find(|request| request.item == post);
+    assert_eq!(request.as_ref().and_then(named), Some(Vec::new()));
+}
+
+#[test]
+fn what_is_known_of_a_reference_is_said_though_nothing_is_here_or_will_have_a_key() {
+    let mut page = open();
+    let reference = by_key(PEOPLE, "77");
+    let post = create(&mut page, POSTS, 2, &[reference]);
+    assert_eq!((page.write().item, named(&page.write())), (post, name("77")));
+
+    let mut page = Page::start(StoreOptions { origin: None, ..people() });
+    page.open_store(posts());
+    with(&mut page, POSTS).answer_all(&[]);
+    let author = with(&mut page, PEOPLE).create(&[(0, 1)]);
+    let post = post_of(&mut page, 2, author);
+    assert_eq!(page.write().item, post, "the store of its author has no server");
+}
