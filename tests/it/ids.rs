@@ -14,7 +14,7 @@ use crate::row::MapRow;
 /// The keys of three items that a page makes at a time.
 fn made(seed: u8, now: u64, numeric: bool) -> Vec<String> {
     let mut engine = Engine::new([seed; 32]);
-    let mut does = |input| engine.handle(Millis(now), input).unwrap().made;
+    let mut does = |input| engine.handle(Millis(now), input).unwrap_or_else(|fault| panic!("{fault}")).made;
     let options = StoreOptions { numeric_storage_key: numeric, ..options() };
     let Made::Store(store) = does(Input::Open(options, MapRow::default())) else { panic!("no store") };
     let mut create = || does(Input::Create { store, row: MapRow::default(), key: None, source: Source::State });
@@ -22,7 +22,7 @@ fn made(seed: u8, now: u64, numeric: bool) -> Vec<String> {
         Made::Item(item) => item,
         other => panic!("{other:?}"),
     });
-    items.iter().map(|item| engine.storage_key(*item).unwrap().text().to_owned()).collect()
+    items.iter().filter_map(|item| engine.storage_key(*item)).map(|key| key.text().to_owned()).collect()
 }
 
 const NOW: u64 = 1_700_000_000_000;
