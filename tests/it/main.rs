@@ -17,6 +17,7 @@ mod reads;
 mod relations;
 mod relations_at_random;
 mod row;
+mod schema;
 mod simulation;
 mod storage;
 mod stories;

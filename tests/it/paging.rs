@@ -492,3 +492,16 @@ fn a_page_that_is_less_complete_than_those_before_it_holds_the_cursor() {
     page.answer_read(json(200, Rows { complete: false, ..rows(&["d"], None) }));
     assert!(page.cursors.is_empty() && page.items().len() == 4);
 }
+
+#[test]
+fn neither_a_read_in_a_way_of_its_own_nor_a_page_behind_the_first_goes_on_from_the_cursor() {
+    let mut page = Page::start(options());
+    page.answer_read(json(200, Rows { cursor: Cursor::At("1".into()), ..rows(&["a"], None) }));
+    page.fetch_own();
+    assert_eq!(cursor_asked(&page), None);
+    page.answer_read(json(200, rows(&["a"], None)));
+    page.fetch();
+    assert_eq!(cursor_asked(&page).as_deref(), Some("1"));
+    page.answer_read(json(200, Rows { next: Next::Page("2".into()), ..delta(&["b"], &[], "3") }));
+    assert_eq!((page_asked(&page).as_deref(), cursor_asked(&page)), (Some("2"), None));
+}

@@ -469,3 +469,15 @@ fn a_read_that_fails_again_and_again_is_made_less_and_less_often() {
     let spent = page.now.since(began);
     assert!(spent > Millis(60_000) && spent < Millis(1_200_000), "{spent:?}");
 }
+
+#[test]
+fn a_read_that_an_outage_has_cut_off_is_not_made_again_when_somebody_has_made_it_as_a_probe() {
+    let mut page = Page::open();
+    page.does(Input::Missed(page.store));
+    page.answer_read(unreachable());
+    page.fetch();
+    page.answer_all(&[]);
+    assert_eq!((page.status().connection, page.network.len()), (Connection::Online, 0));
+    while page.wake() {}
+    assert!(page.network.is_empty(), "{:?}", page.network);
+}

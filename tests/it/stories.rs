@@ -1020,6 +1020,16 @@ fn a_flush_does_not_wait_for_what_cannot_leave_now() {
         page.slow_disk = true;
         page.create(&[(0, 1)]);
     }));
+    assert!(flushed(|page| {
+        let item = page.settled_item("a", &[(0, 1)]);
+        page.update(item, &[(0, 2)]);
+        page.answer(item, empty(412));
+        page.does(Input::Pause(page.store));
+    }));
+    assert!(!flushed(|page| {
+        let item = page.create(&[(0, 1)]);
+        page.answer(item, empty(409));
+    }));
     // For what is decided by a read it does.
     assert!(!flushed(|page| {
         let item = page.settled_item("a", &[(0, 1)]);
@@ -1092,4 +1102,17 @@ fn of_twins_of_which_one_is_removed_none_is_left() {
         page.answer(item, empty(204));
         assert!(page.pending().is_empty() && page.disk.is_empty());
     }
+}
+
+#[test]
+fn a_flush_waits_for_one_more_read_that_decides_and_not_for_the_next() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, empty(412));
+    page.answer_one(Failure::Status(500, None).answer());
+    let flush = page.flush();
+    assert_eq!(page.outcome(flush), None);
+    page.answer_one(Failure::Status(500, None).answer());
+    assert_eq!(page.outcome(flush), Some(Ok(())));
 }
