@@ -505,3 +505,23 @@ fn neither_a_read_in_a_way_of_its_own_nor_a_page_behind_the_first_goes_on_from_t
     page.answer_read(json(200, Rows { next: Next::Page("2".into()), ..delta(&["b"], &[], "3") }));
     assert_eq!((page_asked(&page).as_deref(), cursor_asked(&page)), (Some("2"), None));
 }
+
+#[test]
+fn a_read_from_a_cursor_that_fails_is_no_answer_that_nothing_has_changed() {
+    let mut page = Page::start(options());
+    page.answer_read(json(200, Rows { cursor: Cursor::At("1".into()), ..rows(&["a"], None) }));
+    let fetch = page.fetch();
+    page.answer_read(Failure::Status(500, None).answer());
+    assert_eq!(page.outcome(fetch), Some(Err(Code::Server)));
+}
+
+#[test]
+fn an_answer_to_a_cursor_that_is_everything_all_the_same_drops_it_while_an_edit_is_unanswered() {
+    let mut page = Page::start(options());
+    page.answer_read(json(200, Rows { cursor: Cursor::At("1".into()), ..rows(&["a"], None) }));
+    let item = page.items()[0];
+    page.update(item, &[(0, 2)]);
+    page.fetch();
+    page.answer_read(json(200, Rows { cursor: Cursor::At("2".into()), ..rows(&["a"], None) }));
+    assert!(page.cursors.is_empty(), "{:?}", page.cursors);
+}

@@ -481,3 +481,37 @@ fn a_read_that_an_outage_has_cut_off_is_not_made_again_when_somebody_has_made_it
     while page.wake() {}
     assert!(page.network.is_empty(), "{:?}", page.network);
 }
+
+#[test]
+fn a_paused_store_waits_for_no_moment_to_read_and_a_flush_ends_the_wait() {
+    let waiting = || {
+        let mut page = Page::open();
+        page.does(Input::Missed(page.store));
+        page.answer_read(Failure::Status(500, None).answer());
+        assert!(page.wake_at.is_some() && page.network.is_empty());
+        page
+    };
+    let mut page = waiting();
+    page.does(Input::Pause(page.store));
+    assert_eq!(page.wake_at, None);
+    let mut page = waiting();
+    page.flush();
+    assert!(matches!(only(&page).what, Asked::All));
+}
+
+#[test]
+fn a_paused_store_waits_for_no_moment_to_read_an_item_and_the_others_do() {
+    let mut page = Page::open();
+    let first = page.store;
+    let other = page.open_store(StoreOptions { name: "places".into(), ..options() });
+    page.store = other;
+    page.answer_all(&[]);
+    page.find_or_fetch("x");
+    page.answer_one(Failure::Status(500, None).answer());
+    let at = page.wake_at;
+    assert!(at.is_some());
+    page.does(Input::Pause(first));
+    assert_eq!(page.wake_at, at);
+    page.does(Input::Pause(other));
+    assert_eq!(page.wake_at, None);
+}

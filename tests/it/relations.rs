@@ -459,3 +459,21 @@ fn what_is_known_of_a_reference_is_said_though_nothing_is_here_or_will_have_a_ke
     let post = post_of(&mut page, 2, author);
     assert_eq!(page.write().item, post, "the store of its author has no server");
 }
+
+#[test]
+fn what_could_not_be_asked_for_is_not_made_to_be_referred_to() {
+    let mut page = Page::start(people());
+    page.open_store(posts());
+    with(&mut page, PEOPLE).answer_all(&[]);
+    answer_rows(&mut page, POSTS, vec![row_with("20", &[by_key(PEOPLE, "..")])]);
+    assert!(page.network.is_empty() && with(&mut page, PEOPLE).items().is_empty());
+}
+
+#[test]
+fn who_refers_to_an_item_that_is_awaited_and_edited_does_not_wait_for_it() {
+    let mut page = open();
+    let author = with(&mut page, PEOPLE).find_or_fetch("7");
+    page.update(author, &[(0, 9)]);
+    let post = post_of(&mut page, 2, author);
+    assert_eq!((page.write().item, named(&page.write())), (post, name("7")));
+}
