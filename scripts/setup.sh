@@ -3,10 +3,12 @@
 #
 #   bash scripts/setup.sh                    everything
 #   bash scripts/setup.sh --without-browser  all but Chromium, its driver and Firefox, which only tests and benches need
+#   bash scripts/setup.sh --cargo-mutants    the same, and cargo-mutants, which only `npm run mutants -- --cargo` needs
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 WASM_PACK_VERSION=0.15.1
+CARGO_MUTANTS_VERSION=27.1.0
 WASM_BINDGEN_VERSION="$(locked_version wasm-bindgen)"
 TOOLCHAIN="$(sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml)"
 TARGET=wasm32-unknown-unknown
@@ -15,13 +17,14 @@ main() {
   check_programs
   case "${1:-}" in
     "") install_packages browser ;;
-    --without-browser) install_packages ;;
-    *) fail "setup.sh knows no option but --without-browser." ;;
+    --without-browser | --cargo-mutants) install_packages ;;
+    *) fail "setup.sh knows no options but --without-browser and --cargo-mutants." ;;
   esac
   install_rust
   # The driver that answers the WebAssembly tests and the generator of the glue must be of the crate's own version.
   install_cargo_tool wasm-bindgen-cli "$WASM_BINDGEN_VERSION" wasm-bindgen wasm-bindgen-test-runner
   install_cargo_tool wasm-pack "$WASM_PACK_VERSION" wasm-pack
+  [ "${1:-}" != --cargo-mutants ] || install_cargo_tool cargo-mutants "$CARGO_MUTANTS_VERSION" cargo-mutants
   install_node_modules
   say "setup: ready"
 }
@@ -92,10 +95,13 @@ install_rust() {
 
 # install_cargo_tool CRATE VERSION BINARY…: builds the crate unless every binary says that it is of that version.
 install_cargo_tool() {
-  local crate="$1" version="$2" binary current=true
+  local crate="$1" version="$2" binary current=true ask
   shift 2
   for binary in "$@"; do
-    [ "$("$CONCORDIA_TOOLS/bin/$binary" --version 2>/dev/null)" = "$binary $version" ] || current=false
+    # cargo calls a subcommand with its name.
+    ask=(--version)
+    [[ "$binary" != cargo-* ]] || ask=("${binary#cargo-}" --version)
+    [ "$("$CONCORDIA_TOOLS/bin/$binary" "${ask[@]}" 2>/dev/null)" = "$binary $version" ] || current=false
   done
   [ $current = false ] || return 0
   say "setup: $crate $version, built once into $CONCORDIA_TOOLS (takes minutes)"

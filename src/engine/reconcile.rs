@@ -168,8 +168,8 @@ impl<R: Row> Engine<R> {
         if rows.problem.is_some() {
             self.stores[store].last_error.clone_from(&rows.problem);
             self.changes(store);
-        } else {
-            self.stores[store].last_error = None;
+        } else if self.stores[store].last_error.take().is_some() {
+            self.changes(store);
         }
         let mut creating = self.unanswered_creates(store);
         // What another tab has sent is not known here: a row that is new may be that of an item which is not.
@@ -241,7 +241,7 @@ impl<R: Row> Engine<R> {
         if item.deciding.is_some() {
             return false;
         }
-        if item.touched >= asked {
+        if item.touched > asked {
             item.heard = item.heard.max(asked);
             return false;
         }

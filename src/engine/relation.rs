@@ -157,6 +157,7 @@ impl<R: Row> Engine<R> {
             sync.add_base(late, &item.row.pick(FieldSet::NONE));
             sync.pending = Some(rest);
         }
+        self.tell(id);
         Edit { fields: edit.fields.without(late), ..edit }
     }
 

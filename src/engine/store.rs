@@ -279,8 +279,10 @@ impl<R: Row> Engine<R> {
             self.join_loaded(twin, id);
             return Some(twin);
         }
+        // Of a removed one nothing is to be seen but that the store has an edit to tell.
+        let changes = self.changes(store);
         if !removed {
-            self.changes(store).added.push(id);
+            changes.added.push(id);
         }
         Some(id)
     }

@@ -5,7 +5,7 @@ use concordia::engine::{
     EditState,
     error::{Code, Fault},
     id::ItemId,
-    input::{Input, Policy, Resolution, Source, StoreOptions},
+    input::{Cursor, Input, Next, Policy, Resolution, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::Said,
     output::Request,
@@ -600,4 +600,209 @@ fn a_create_that_was_refused_as_a_duplicate_is_looked_for_once_more_when_it_is_r
         }
         assert_eq!((page.outcome(synced), page.pending().len(), page.items().len()), (Some(Ok(())), 0, 0));
     }
+}
+
+/// A page with one item `{0: 1, 1: 1}` from a list, which does not say in which state it is.
+fn listed(policy: Policy) -> (Page, ItemId) {
+    let mut page = Page::start(conditional(policy));
+    page.answer_all(&[("a", &[(0, 1), (1, 1)])]);
+    let item = page.items()[0];
+    (page, item)
+}
+
+#[test]
+fn the_state_that_an_answer_without_a_row_tells_is_known_only_if_nothing_else_can_have_changed() {
+    let (mut page, item) = listed(Policy::Local);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, versioned("v2", empty(204)));
+    page.update(item, &[(0, 3)]);
+    assert_eq!(validator(&page.write()), None, "somebody else may have changed another field before");
+
+    let (mut page, item) = listed(Policy::Local);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, versioned("v2", json(200, remote("a", &[(0, 2), (1, 1)]))));
+    page.update(item, &[(0, 3)]);
+    assert_eq!(validator(&page.write()), Some("v2"), "it shows them all");
+    page.answer(item, versioned("v3", empty(204)));
+    page.update(item, &[(0, 4)]);
+    assert_eq!(validator(&page.write()), Some("v3"), "it was made on a state that was known");
+
+    let mut page = Page::start(conditional(Policy::Local));
+    page.answer_all(&[]);
+    let item = page.create_with(&[(0, 1)], Some("a"));
+    page.answer(item, versioned("v1", empty(201)));
+    page.update(item, &[(0, 2)]);
+    assert_eq!(validator(&page.write()), Some("v1"), "it was made here");
+}
+
+#[test]
+fn an_answer_that_is_older_than_a_read_leaves_the_state_unknown_so_that_the_item_is_read_before_what_waits() {
+    let (mut page, item) = opened(Policy::Local);
+    page.update(item, &[(0, 2)]);
+    page.does(Input::FetchOne(item));
+    page.end_turn();
+    page.answer_one(versioned("v9", json(200, remote("a", &[(0, 1), (1, 7)]))));
+    page.update(item, &[(0, 3)]);
+    page.answer(item, versioned("v2", json(200, remote("a", &[(0, 2), (1, 1)]))));
+    assert_eq!(page.value(item, 1), Some(7), "the read is newer");
+    assert_eq!((page.writes().len(), reads_one(&page)), (0, 1));
+    page.answer_one(versioned("v10", json(200, remote("a", &[(0, 2), (1, 7)]))));
+    assert_eq!(sent(&page), (Action::Update, Some("v10".into()), [Some(3), None]));
+}
+
+#[test]
+fn who_removes_a_create_that_met_a_row_of_somebody_else_deletes_nothing_there() {
+    let mut page = Page::open();
+    let item = page.create_with(&[(0, 1)], Some("a"));
+    page.answer(item, empty(409));
+    page.answer_one(json(200, remote("a", &[(0, 7)])));
+    assert_eq!(parked(&page, item), Some(Code::Conflict));
+    page.remove(item);
+    assert!(page.network.is_empty() && page.items().is_empty(), "{:?}", page.network);
+}
+
+#[test]
+fn without_states_the_same_contradiction_of_the_same_row_is_final_and_of_another_row_is_not() {
+    let contradicted = |first: i64, second: i64| {
+        let mut page = Page::open();
+        let item = page.settled_item("a", &[(0, 1), (1, 1)]);
+        page.update(item, &[(0, 2)]);
+        page.answer(item, empty(409));
+        page.answer_one(json(200, remote("a", &[(0, 1), (1, first)])));
+        page.answer(item, empty(409));
+        page.answer_one(json(200, remote("a", &[(0, 1), (1, second)])));
+        (page.writes().len(), parked(&page, item))
+    };
+    assert_eq!(contradicted(1, 1), (0, Some(Code::Conflict)));
+    assert_eq!(contradicted(5, 5), (0, Some(Code::Conflict)));
+    assert_eq!(contradicted(5, 6), (1, None), "somebody is at it");
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, empty(409));
+    page.answer_one(json(200, remote("a", &[(0, 5)])));
+    page.answer(item, empty(409));
+    page.answer_one(json(200, remote("a", &[(0, 6)])));
+    assert_eq!(page.writes().len(), 1, "it is the very field that others change");
+}
+
+#[test]
+fn a_create_whose_answer_was_lost_is_not_sent_again_on_the_word_of_a_read_that_may_leave_it_out() {
+    let mut page = Page::start(StoreOptions { asks_uncertain: true, ..options() });
+    page.answer_all(&[]);
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, Failure::TimedOut.answer());
+    page.answer_read(json(200, rows(false, Cursor::Kept)));
+    assert_eq!((parked(&page, item), page.writes().len()), (Some(Code::Uncertain), 0));
+}
+
+fn rows(complete: bool, cursor: Cursor) -> Rows<MapRow> {
+    Rows { rows: Vec::new(), complete, deleted: Vec::new(), problem: None, next: Next::None, cursor }
+}
+
+#[test]
+fn what_looks_for_a_create_reads_everything_and_what_decides_about_a_row_leaves_the_cursor_alone() {
+    let mut page = Page::start(options());
+    page.answer_read(json(200, rows(true, Cursor::At("1".into()))));
+    let known = page.settled_item("a", &[(0, 1)]);
+    page.update(known, &[(0, 2)]);
+    page.answer(known, empty(409));
+    assert!(page.cursors.values().eq(["1"]), "{:?}", page.cursors);
+    page.answer_one(json(200, remote("a", &[(0, 2)])));
+    let unknown = page.create(&[(0, 3)]);
+    page.answer(unknown, empty(409));
+    assert_eq!(page.readings.last().map(|reading| reading.cursor.clone()), Some(None));
+}
+
+#[test]
+fn a_transporter_that_says_what_the_server_holds_does_not_say_which_of_its_rows_a_create_has_met() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    let said = Some(Said { message: "duplicate".into(), status: None });
+    let Answer::Response(response) = json(409, remote("a", &[(0, 7)])) else { unreachable!() };
+    page.answer(item, Answer::Response(Response { said, ..response }));
+    assert!(matches!(page.network[0].what, Asked::All), "{:?}", page.network);
+    assert_eq!(parked(&page, item), None);
+}
+
+#[test]
+fn a_read_before_an_edit_that_fails_is_not_repeated_at_once_because_the_item_is_edited_again() {
+    let mut page = Page::start(conditional(Policy::Local));
+    page.answer_all(&[("a", &[(0, 1), (1, 1)])]);
+    let item = page.items()[0];
+    let other = page.create(&[(0, 5)]);
+    page.answer(other, Failure::Unreachable.answer());
+    page.update(item, &[(0, 2)]);
+    page.does(Input::NetworkHinted);
+    page.answer_any(&page.network[0].clone(), &Failure::Status(500, None));
+    while page.network.iter().any(|leaving| matches!(leaving.what, Asked::One(_))) {
+        page.answer_one(Failure::Status(500, None).answer());
+    }
+    page.update(item, &[(0, 3)]);
+    assert_eq!(reads_one(&page), 0, "{:?}", page.network);
+}
+
+#[test]
+fn what_had_not_left_when_an_outage_began_is_read_before_it_is_sent() {
+    let mut page = Page::start(conditional(Policy::Local));
+    let keys: Vec<_> = (0..7).map(|number| number.to_string()).collect();
+    let listed: Vec<(&str, &[(usize, i64)])> = keys.iter().map(|key| (key.as_str(), &[(0, 1), (1, 1)][..])).collect();
+    page.answer_all(&listed);
+    let items = page.items();
+    items.iter().for_each(|item| page.update(*item, &[(0, 2)]));
+    assert_eq!(page.writes().len(), 6, "the last waits for a lane");
+    page.answer(items[0], Failure::Unreachable.answer());
+    for place in 1..6 {
+        page.answer(items[place], versioned("v2", json(200, remote(&keys[place], &[(0, 2), (1, 1)]))));
+    }
+    assert!(page.writes().iter().all(|request| request.item != items[6]), "{:?}", page.network);
+    assert_eq!(reads_one(&page), 1);
+}
+
+#[test]
+fn after_one_row_without_a_state_no_other_is_read_for_one() {
+    let mut page = Page::start(conditional(Policy::Local));
+    page.answer_all(&[("a", &[(0, 1)]), ("b", &[(0, 1)])]);
+    let [one, other] = page.items()[..] else { panic!("{:?}", page.items()) };
+    page.does(Input::Lost(page.store));
+    page.update(one, &[(0, 2)]);
+    page.update(other, &[(0, 2)]);
+    page.does(Input::NetworkHinted);
+    while reads_one(&page) == 0 {
+        if page.network.is_empty() {
+            assert!(page.wake());
+        } else {
+            page.answer_all(&[("a", &[(0, 1)]), ("b", &[(0, 1)])]);
+        }
+    }
+    page.answer_one(json(200, remote("a", &[(0, 1)])));
+    assert_eq!(page.writes().len(), 2, "nobody waits for the other read: {:?}", page.network);
+}
+
+#[test]
+fn what_was_sent_before_an_outage_is_sent_again_without_a_look_whatever_was_edited_since() {
+    let (mut page, item) = listed(Policy::Local);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, Failure::Unreachable.answer());
+    page.update(item, &[(0, 3)]);
+    page.does(Input::NetworkHinted);
+    assert_eq!((reads_one(&page), page.write().row.get(0)), (0, Some(2)));
+}
+
+#[test]
+fn a_cursor_does_not_move_past_a_row_of_an_item_about_which_the_app_decides() {
+    let mut page = Page::start(conditional(Policy::Ask));
+    let listed = |complete, cursor: &str| Rows {
+        rows: vec![remote("a", &[(0, 1)])],
+        ..rows(complete, Cursor::At(cursor.into()))
+    };
+    page.answer_read(json(200, listed(true, "1")));
+    let item = page.items()[0];
+    page.update(item, &[(0, 2)]);
+    page.answer(item, empty(412));
+    page.answer_one(versioned("v2", json(200, remote("a", &[(0, 8)]))));
+    assert_eq!(page.conflicts.len(), 1);
+    page.fetch();
+    page.answer_read(json(200, listed(false, "2")));
+    assert_eq!(page.cursors.get(&0).map(String::as_str), Some("1"));
 }

@@ -5,9 +5,11 @@ use concordia::engine::{
     id::ItemId,
     input::Input,
     lifecycle::{Action, COALESCE, Coalesced, coalesce},
+    row::FieldSet,
 };
 
 use crate::page::{Failure, Page};
+use crate::row::FIELDS;
 
 const ACTIONS: [Action; 3] = [Action::Create, Action::Update, Action::Delete];
 
@@ -125,4 +127,24 @@ fn with_whole_rows_a_retry_keeps_even_the_fields_that_the_server_has_changed_sin
         assert!(page.wake());
     }
     assert_eq!(page.write().row.fields(), first.row.fields(), "one key, one payload");
+}
+
+#[test]
+fn actions_are_found_by_the_names_that_pages_and_records_use() {
+    let names = ["create", "update", "delete"];
+    assert_eq!(ACTIONS.map(Action::name), names);
+    assert_eq!(names.map(Action::from_name), ACTIONS.map(Some));
+    assert_eq!(Action::from_name("Create"), None);
+}
+
+#[test]
+fn with_whole_rows_an_update_sends_every_field_and_else_those_that_were_edited() {
+    for patches in [false, true] {
+        let mut page = Page::start(concordia::engine::input::StoreOptions { patches, ..crate::page::options() });
+        page.answer_all(&[("a", &[(0, 1), (1, 1)])]);
+        let item = page.items()[0];
+        page.update(item, &[(0, 2)]);
+        let fields = page.write().fields;
+        assert_eq!(fields, if patches { FieldSet::one(0) } else { FieldSet::first(FIELDS) });
+    }
 }

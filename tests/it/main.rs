@@ -5,6 +5,7 @@
 #![allow(clippy::panic, reason = "that is how a test fails")]
 
 mod conflicts;
+mod fields;
 mod fuzz;
 mod ids;
 mod lifecycle;
@@ -16,6 +17,7 @@ mod reads;
 mod relations;
 mod relations_at_random;
 mod row;
+mod schema;
 mod simulation;
 mod storage;
 mod stories;

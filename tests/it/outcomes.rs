@@ -2,16 +2,16 @@
 
 use concordia::engine::{
     Connection, EditState,
-    error::Code,
+    error::{Code, Fault},
     id::{IdempotencyKey, ItemId},
-    input::Input,
+    input::{Input, StoreOptions},
     lifecycle::Action,
-    outcome::{Answer, Body, Outcome, judge_read, judge_write},
+    outcome::{Answer, Body, Outcome, Response, Said, fault, judge_read, judge_write},
     retry_after,
     time::Millis,
 };
 
-use crate::page::{Failure, Page, body, empty, json, remote};
+use crate::page::{Failure, Page, body, empty, json, options, remote};
 
 const ACTIONS: [Action; 3] = [Action::Create, Action::Update, Action::Delete];
 
@@ -325,4 +325,110 @@ fn every_code_has_a_name_of_its_own_by_which_it_is_found() {
     assert_eq!(names.len(), Code::ALL.len());
     assert!(names.iter().all(|name| name.starts_with("E_")));
     assert!(Code::ALL.iter().all(|code| Code::from_name(code.name()) == Some(*code)));
+}
+
+#[test]
+fn a_fault_is_shown_with_its_code() {
+    assert_eq!(Fault::new(Code::Removed, "it is gone").to_string(), "E_REMOVED: it is gone");
+}
+
+#[test]
+fn a_fault_says_what_came_and_what_follows() {
+    let response = |status, body| Answer::Response(Response { status, body, ..plain() });
+    let told = response(409, Body::Empty);
+    let said = Answer::Response(Response { said: Some(Said { message: "no".into(), status: None }), ..plain() });
+    let table: [(Outcome, Answer<()>, &str); 12] = [
+        (
+            Outcome::Unreachable,
+            Answer::Unreachable { message: "Failed to fetch".into() },
+            "no answer (Failed to fetch); edits are kept and sent when the server can be reached",
+        ),
+        (Outcome::Unknown, Answer::TimedOut, "no complete answer within the timeout; it is tried again"),
+        (Outcome::Unknown, Answer::Cut, "the answer broke off; it is tried again"),
+        (Outcome::Unknown, response(500, Body::Empty), "the server answered 500; it is tried again"),
+        (
+            Outcome::Unauthorized,
+            response(401, Body::Empty),
+            "the server answered 401; edits are held until there are new credentials: sign in and call resume()",
+        ),
+        (
+            Outcome::Parked(Code::GoneRemotely),
+            response(404, Body::Empty),
+            "the server answered 404: the item was deleted elsewhere; retry() creates it again, discard() removes it here",
+        ),
+        (
+            Outcome::Conflict,
+            told,
+            "the server answered 409: it holds something that contradicts the edit; retry() or discard() it",
+        ),
+        (
+            Outcome::Parked(Code::Uncertain),
+            response(201, Body::Empty),
+            "the server answered 201 without saying under which key; retry() sends it again, discard() gives it up",
+        ),
+        (
+            Outcome::Parked(Code::NotFound),
+            response(404, Body::Empty),
+            "the server answered 404: there is nothing at this address; check `baseUrl` and `path`",
+        ),
+        (
+            Outcome::Parked(Code::TooLarge),
+            response(200, Body::TooLarge),
+            "the server answered 200 with a larger body than is read; ask for less at once",
+        ),
+        (
+            Outcome::Unknown,
+            response(200, Body::Malformed),
+            "the server answered 200 with something that is not the JSON expected here",
+        ),
+        (Outcome::Parked(Code::Rejected), said, "no; the edit is kept: retry() or discard() it"),
+    ];
+    for (outcome, answer, message) in table {
+        assert_eq!(fault(outcome, &answer).message, message);
+    }
+}
+
+fn plain() -> Response<()> {
+    let Answer::Response(response) = empty(422) else { unreachable!() };
+    response
+}
+
+#[test]
+fn a_create_has_no_state_that_a_precondition_could_mean() {
+    let judged = [Action::Create, Action::Update, Action::Delete].map(|action| judge_write::<()>(action, &empty(428)));
+    let parked = Outcome::Parked(Code::Rejected);
+    assert_eq!(judged, [parked, Outcome::Preconditions, Outcome::Preconditions]);
+}
+
+#[test]
+fn a_location_is_read_to_its_last_segment_and_as_a_number_only_if_it_is_one() {
+    let key = |numeric: bool, location: &str| {
+        let mut page = Page::start(StoreOptions { numeric_storage_key: numeric, ..options() });
+        page.answer_all(&[]);
+        let item = page.create(&[(0, 1)]);
+        let Answer::Response(response) = empty(201) else { unreachable!() };
+        let location = Some(location.to_owned());
+        page.answer(item, Answer::Response(Response { location, ..response }));
+        page.engine.row(item).and_then(|row| row.remote_key()).map(|key| (key.text().to_owned(), key.numeric))
+    };
+    let text = |key: &str| Some((key.to_owned(), false));
+    let number = |key: &str| Some((key.to_owned(), true));
+    let table = [
+        ("https://api.example/people/7", text("7"), number("7")),
+        ("//api.example/people/70/", text("70"), number("70")),
+        ("/people//7#x", text("7"), number("7")),
+        ("/people/0", text("0"), number("0")),
+        ("/people/123456789012345", text("123456789012345"), number("123456789012345")),
+        ("/people/1234567890123456", text("1234567890123456"), None),
+        ("/people/07", text("07"), None),
+        ("/people/1e3", text("1e3"), None),
+        ("/people/a%2Fb", text("a/b"), None),
+        ("/people/a%00b", None, None),
+        ("/people/a%0", None, None),
+        ("https://api.example", None, None),
+        ("//7", None, None),
+    ];
+    for (location, as_text, as_number) in table {
+        assert_eq!((key(false, location), key(true, location)), (as_text, as_number), "{location}");
+    }
 }

@@ -14,7 +14,7 @@ use concordia::engine::{
     time::Millis,
 };
 
-use crate::row::{FIELDS, MapRow, OPENED, deep_record};
+use crate::row::{FIELDS, Fields, MapRow, OPENED, deep_record};
 
 /// What a page has asked the network for.
 #[derive(Clone, Debug)]
@@ -38,9 +38,13 @@ pub struct Leaving {
 pub struct Found {
     pub lost: Option<Lost>,
     pub failure: Option<StorageFailure>,
+    pub slow_disk: bool,
 }
 
 type Disk = BTreeMap<(u16, Key), Record<MapRow>>;
+
+/// What a page shows of an item: its values, its key on the server, whether the server has its edits, and why not.
+type Shown = (Fields, Option<Key>, bool, Option<Fault>);
 
 pub struct Page {
     pub engine: Engine<MapRow>,
@@ -69,6 +73,8 @@ pub struct Page {
     found: Found,
     settled: BTreeMap<Token, Result<(), Fault>>,
     tokens: u32,
+    /// What somebody shows who looks at nothing but what the engine lists as changed.
+    shown: BTreeMap<StoreId, (Status, BTreeMap<ItemId, Shown>)>,
 }
 
 pub fn options() -> StoreOptions {
@@ -116,7 +122,7 @@ impl Page {
             batches: VecDeque::new(),
             disk,
             cursors,
-            slow_disk: false,
+            slow_disk: found.slow_disk,
             wake_at: None,
             readings: Vec::new(),
             conflicts: VecDeque::new(),
@@ -125,6 +131,7 @@ impl Page {
             found,
             settled: BTreeMap::new(),
             tokens: 0,
+            shown: BTreeMap::new(),
         };
         page.store = page.open_store(options);
         page
@@ -160,6 +167,7 @@ impl Page {
     pub fn tries(&mut self, input: Input<MapRow>) -> Result<Made, Fault> {
         let output = self.engine.handle(self.now, input)?;
         let made = output.made;
+        self.listen(&output);
         self.carry_out(output);
         Ok(made)
     }
@@ -338,6 +346,47 @@ impl Page {
         }
     }
 
+    /// Whoever draws an item when it is listed as changed shows what the engine has.
+    fn listen(&mut self, output: &Output<MapRow>) {
+        if let Made::Store(store) = output.made {
+            self.shown.insert(store, (self.engine.status(store), BTreeMap::new()));
+        }
+        let engine = &self.engine;
+        self.shown.retain(|store, _| engine.is_open(*store));
+        for changes in output.changes.iter().filter(|changes| engine.is_open(changes.store)) {
+            let (went, updated) = (&changes.removed, &changes.updated);
+            // What came and went in one step is listed as both.
+            let came: Vec<_> = changes.added.iter().filter(|id| !went.contains(id)).collect();
+            let now = |id: &ItemId| self.show(*id).unwrap_or_else(|| panic!("{id:?} is not there: {changes:?}"));
+            let drawn: Vec<_> = came.iter().copied().chain(updated).map(|id| (*id, now(id))).collect();
+            let Some((status, items)) = self.shown.get_mut(&changes.store) else { panic!("no store: {changes:?}") };
+            *status = self.engine.status(changes.store);
+            went.iter().for_each(|id| drop(items.remove(id)));
+            for (place, (id, shown)) in drawn.into_iter().enumerate() {
+                let is_new = items.insert(id, shown).is_none();
+                assert!(is_new || place >= came.len(), "{id:?} came, and was here: {changes:?}");
+            }
+            let mut once: Vec<_> = came.iter().copied().chain(updated).chain(went).collect();
+            let listed = once.len();
+            once.sort();
+            once.dedup();
+            assert_eq!(once.len(), listed, "an item is listed twice: {changes:?}");
+        }
+        let stores = output.changes.iter().map(|changes| changes.store);
+        assert_eq!(stores.clone().collect::<std::collections::BTreeSet<_>>().len(), stores.count(), "{output:?}");
+        // Of many items that would take its time.
+        for (store, (status, items)) in self.shown.iter().filter(|(_, (_, items))| items.len() < 30) {
+            assert_eq!(*status, self.engine.status(*store), "{output:?}");
+            let there: BTreeMap<_, _> = self.engine.items(*store).filter_map(|id| Some((id, self.show(id)?))).collect();
+            assert_eq!(*items, there, "{output:?}");
+        }
+    }
+
+    fn show(&self, id: ItemId) -> Option<Shown> {
+        let row = self.engine.row(id)?;
+        Some((row.fields(), row.remote_key(), self.engine.is_synced(id), self.engine.parked(id).cloned()))
+    }
+
     /// The disk commits everything that it was given.
     pub fn commit(&mut self) {
         while let Some((command, writes)) = self.batches.pop_front() {
@@ -446,6 +495,17 @@ impl Page {
     pub fn resolve(&mut self, resolution: Resolution<MapRow>) {
         let (command, ..) = self.conflicts.pop_front().unwrap_or_else(|| panic!("nothing is asked"));
         self.does(Input::Resolved(command, resolution));
+    }
+
+    /// An item of which the server tells, and which client storage does not have yet.
+    pub fn settled_unstored(&mut self, key: &str) -> ItemId {
+        let rows = vec![remote(key, &[(0, 1)])];
+        let problem = None;
+        let deleted = Vec::new();
+        let rows = Rows { rows, complete: false, deleted, problem, next: Next::None, cursor: Cursor::Kept };
+        self.does(Input::Heard(self.store, rows));
+        let item = self.engine.find_by_remote_key(self.store, &Key::new(key, false));
+        item.unwrap_or_else(|| panic!("{key} is not here"))
     }
 
     /// An item that both sides hold.

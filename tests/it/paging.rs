@@ -3,7 +3,7 @@
 use concordia::engine::{
     error::{Code, StorageFailure},
     id::{ItemId, Key},
-    input::{Cursor, Input, Next, Rows},
+    input::{Cursor, Input, Next, Rows, StoreOptions},
     outcome::{Answer, Body, Response},
     output::Reading,
     time::Millis,
@@ -116,6 +116,7 @@ fn a_page_that_is_refused_twice_is_given_up_and_the_read_begins_anew() {
     page.answer_read(json(200, rows(&["a"], Some("old"))));
     page.answer_read(Failure::Status(410, None).answer());
     let again = page.fetch();
+    assert_eq!(page_asked(&page).as_deref(), Some("old"));
     page.answer_read(Failure::Status(410, None).answer());
     assert_eq!(page.outcome(again), Some(Err(Code::NotFound)));
     page.fetch();
@@ -380,4 +381,147 @@ fn an_empty_list_that_is_complete_deletes_what_has_no_edit() {
     let Answer::Response(response) = json(200, rows(&[], None)) else { unreachable!() };
     page.answer_read(Answer::Response(Response { version: Some("\"0\"".into()), ..response }));
     assert_eq!(keys(&page), ["a"]);
+}
+
+/// The cursor that is kept after a read of the whole collection, `a` to `c`, with what happens before and during it.
+fn cursor_kept(before: fn(&mut Page, ItemId), during: fn(&mut Page, ItemId), listed: &[&str]) -> Option<String> {
+    let mut page = known();
+    let item = page.items()[0];
+    before(&mut page, item);
+    page.fetch();
+    during(&mut page, item);
+    page.answer_read(json(200, Rows { cursor: Cursor::At("2".into()), ..rows(listed, None) }));
+    page.commit();
+    page.cursors.get(&0).cloned()
+}
+
+#[test]
+fn a_cursor_is_kept_only_if_the_read_saw_what_every_edit_and_every_other_read_has_come_to() {
+    let nothing = |_: &mut Page, _: ItemId| {};
+    let all = ["a", "b", "c"];
+    let taken = Some("2".to_owned());
+    assert_eq!(cursor_kept(nothing, nothing, &all), taken);
+    // Edits of items that the server has.
+    let edits = |page: &mut Page, item: ItemId| page.update(item, &[(0, 5)]);
+    let is_answered = |page: &mut Page, item: ItemId| page.accept(item, "a");
+    let fails = |page: &mut Page, item: ItemId| page.answer(item, Failure::Status(500, None).answer());
+    let is_refused = |page: &mut Page, item: ItemId| page.answer(item, empty(422));
+    let is_refused_before = |page: &mut Page, item: ItemId| {
+        page.update(item, &[(0, 5)]);
+        page.answer(item, empty(422));
+    };
+    assert_eq!(cursor_kept(edits, nothing, &all), None, "its answer is not here");
+    assert_eq!(cursor_kept(edits, is_answered, &all), None, "its answer came since");
+    assert_eq!(cursor_kept(edits, fails, &all), None, "it may have arrived");
+    assert_eq!(cursor_kept(nothing, edits, &all), None, "it was made since");
+    assert_eq!(cursor_kept(edits, is_refused, &all), taken, "it was not taken, and will not be");
+    assert_eq!(cursor_kept(is_refused_before, nothing, &all), taken);
+    // An item that is not listed, and here for its edits alone.
+    assert_eq!(cursor_kept(is_refused_before, nothing, &["b", "c"]), None, "should they be given up, it has to go");
+    let is_gone_before = |page: &mut Page, item: ItemId| {
+        page.update(item, &[(0, 5)]);
+        page.answer(item, empty(404));
+    };
+    assert_eq!(cursor_kept(is_gone_before, nothing, &["b", "c"]), taken, "that it is gone is known");
+    // What the server has never had.
+    let is_created_and_refused = |page: &mut Page, _: ItemId| {
+        let item = page.create(&[(0, 7)]);
+        page.answer(item, empty(422));
+    };
+    assert_eq!(cursor_kept(is_created_and_refused, nothing, &all), taken);
+    let is_created_under_a_key_and_refused = |page: &mut Page, _: ItemId| {
+        let item = page.create_with(&[(0, 7)], Some("z"));
+        page.answer(item, empty(422));
+    };
+    assert_eq!(cursor_kept(is_created_under_a_key_and_refused, nothing, &all), taken);
+    let is_being_stored = |page: &mut Page, item: ItemId| {
+        page.slow_disk = true;
+        page.update(item, &[(0, 5)]);
+    };
+    assert_eq!(cursor_kept(is_being_stored, nothing, &all), taken, "it has not left");
+    let is_created = |page: &mut Page, _: ItemId| {
+        page.create(&[(0, 7)]);
+    };
+    assert_eq!(cursor_kept(nothing, is_created, &all), None, "it may be there");
+    // Reads of one item.
+    let is_read = |page: &mut Page, item: ItemId| {
+        page.does(Input::FetchOne(item));
+        page.end_turn();
+    };
+    let is_read_and_answered = |page: &mut Page, item: ItemId| {
+        page.does(Input::FetchOne(item));
+        page.end_turn();
+        page.answer_one(json(200, remote("a", &[(0, 1)])));
+    };
+    assert_eq!(cursor_kept(is_read, nothing, &all), None, "it may have been answered before the item was deleted");
+    assert_eq!(cursor_kept(nothing, is_read_and_answered, &all), None);
+    assert_eq!(cursor_kept(is_read_and_answered, nothing, &all), taken);
+}
+
+#[test]
+fn a_cursor_is_kept_whatever_happens_in_another_store() {
+    let mut page = known();
+    let (first, other) = (page.store, page.open_store(StoreOptions { name: "places".into(), ..options() }));
+    page.store = other;
+    page.answer_all(&[("x", &[(0, 1)]), ("y", &[(0, 1)])]);
+    let [edited, read] = page.items()[..] else { panic!("{:?}", page.items()) };
+    page.store = first;
+    page.fetch();
+    page.update(edited, &[(0, 2)]);
+    page.does(Input::FetchOne(read));
+    page.end_turn();
+    page.answer_read(json(200, Rows { cursor: Cursor::At("2".into()), ..rows(&["a", "b", "c"], None) }));
+    assert_eq!(page.cursors.get(&0).map(String::as_str), Some("2"));
+}
+
+#[test]
+fn a_read_in_a_way_of_its_own_that_nobody_waits_for_any_longer_is_not_gone_on_with() {
+    let mut page = known();
+    page.fetch_own();
+    page.does(Input::Pause(page.store));
+    page.answer_read(json(200, rows(&["a"], Some("2"))));
+    page.does(Input::Resume(page.store));
+    assert!(page.network.is_empty() && page_asked(&page).is_none(), "{:?}", page.network);
+}
+
+#[test]
+fn a_page_that_is_less_complete_than_those_before_it_holds_the_cursor() {
+    let mut page = known();
+    page.fetch();
+    page.answer_read(json(200, Rows { cursor: Cursor::At("1".into()), ..rows(&["a", "b", "c"], Some("2")) }));
+    page.answer_read(json(200, Rows { complete: false, ..rows(&["d"], None) }));
+    assert!(page.cursors.is_empty() && page.items().len() == 4);
+}
+
+#[test]
+fn neither_a_read_in_a_way_of_its_own_nor_a_page_behind_the_first_goes_on_from_the_cursor() {
+    let mut page = Page::start(options());
+    page.answer_read(json(200, Rows { cursor: Cursor::At("1".into()), ..rows(&["a"], None) }));
+    page.fetch_own();
+    assert_eq!(cursor_asked(&page), None);
+    page.answer_read(json(200, rows(&["a"], None)));
+    page.fetch();
+    assert_eq!(cursor_asked(&page).as_deref(), Some("1"));
+    page.answer_read(json(200, Rows { next: Next::Page("2".into()), ..delta(&["b"], &[], "3") }));
+    assert_eq!((page_asked(&page).as_deref(), cursor_asked(&page)), (Some("2"), None));
+}
+
+#[test]
+fn a_read_from_a_cursor_that_fails_is_no_answer_that_nothing_has_changed() {
+    let mut page = Page::start(options());
+    page.answer_read(json(200, Rows { cursor: Cursor::At("1".into()), ..rows(&["a"], None) }));
+    let fetch = page.fetch();
+    page.answer_read(Failure::Status(500, None).answer());
+    assert_eq!(page.outcome(fetch), Some(Err(Code::Server)));
+}
+
+#[test]
+fn an_answer_to_a_cursor_that_is_everything_all_the_same_drops_it_while_an_edit_is_unanswered() {
+    let mut page = Page::start(options());
+    page.answer_read(json(200, Rows { cursor: Cursor::At("1".into()), ..rows(&["a"], None) }));
+    let item = page.items()[0];
+    page.update(item, &[(0, 2)]);
+    page.fetch();
+    page.answer_read(json(200, Rows { cursor: Cursor::At("2".into()), ..rows(&["a"], None) }));
+    assert!(page.cursors.is_empty(), "{:?}", page.cursors);
 }

@@ -9,7 +9,7 @@ use concordia::engine::{
     output::Reading,
 };
 
-use crate::page::{Page, json, options, remote};
+use crate::page::{Page, empty, json, options, remote};
 use crate::row::MapRow;
 
 fn told(keys: &[(&str, i64)], deleted: &[&str]) -> Rows<MapRow> {
@@ -112,4 +112,53 @@ fn an_endpoint_that_is_known_to_be_back_is_read_though_nothing_waits() {
     page.does(Input::Reachable(page.store));
     page.answer_all(&[("a", &[(0, 1)])]);
     assert_eq!((page.status().connection, page.items().len()), (Connection::Online, 1));
+}
+
+#[test]
+fn what_one_answer_changes_and_deletes_is_gone_and_told_to_be_nothing_else() {
+    let mut page = Page::open();
+    page.settled_item("a", &[(0, 1)]);
+    let kept = page.settled_item("b", &[(0, 1)]);
+    page.fetch();
+    page.answer_read(json(200, told(&[("a", 5), ("b", 6)], &["a"])));
+    assert_eq!((page.items(), page.value(kept, 0)), (vec![kept], Some(6)));
+}
+
+#[test]
+fn what_went_during_a_read_keeps_away_its_own_row_alone() {
+    let mut page = Page::open();
+    page.settled_item("a", &[(0, 1)]);
+    page.fetch();
+    page.does(Input::Heard(page.store, told(&[], &["a"])));
+    page.answer_all(&[("a", &[(0, 1)]), ("b", &[(0, 2)])]);
+    let values: Vec<_> = page.items().iter().map(|item| page.value(*item, 0)).collect();
+    assert_eq!(values, [Some(2)]);
+}
+
+#[test]
+fn a_deletion_elsewhere_leaves_an_edit_that_is_on_its_way_to_its_own_answer() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    let key = page.write().idempotency_key;
+    page.update(item, &[(0, 3)]);
+    page.does(Input::Heard(page.store, told(&[], &["a"])));
+    assert_eq!((page.engine.parked(item), page.pending()[0].idempotency_key), (None, key));
+    page.accept(item, "a");
+    assert_eq!(page.write().row.get(0), Some(3));
+}
+
+#[test]
+fn a_row_that_looks_like_a_create_which_never_left_or_was_refused_is_somebody_elses() {
+    let mut page = Page::open();
+    page.slow_disk = true;
+    page.create(&[(0, 1)]);
+    page.does(Input::Heard(page.store, told(&[("a", 1)], &[])));
+    assert_eq!(page.items().len(), 2, "it is still being stored");
+
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.answer(item, empty(422));
+    page.does(Input::Heard(page.store, told(&[("a", 1)], &[])));
+    assert_eq!(page.items().len(), 2, "it was refused");
 }

@@ -364,6 +364,7 @@ fn what_is_referred_to_and_not_here_is_fetched_and_loading_waits_for_it() {
     let author = first(&page, PEOPLE);
     assert_eq!(referred(&page, POSTS), Some(author));
     assert_eq!((page.outcome(loaded), page.network.len()), (None, 1), "once for both");
+    assert!(!page.engine.is_loaded(POSTS) && page.engine.is_loaded(PEOPLE));
     page.answer_one(json(200, remote("7", &[(0, 5)])));
     assert_eq!((page.outcome(loaded), page.value(author, 0)), (Some(Ok(())), Some(5)));
 }
@@ -406,4 +407,73 @@ fn without_the_server_the_stored_rows_refer_to_the_stored_rows() {
     }
     assert_eq!(page.outcome(loaded), Some(Ok(())));
     assert_eq!(referred(&page, POSTS), Some(first(&page, PEOPLE)));
+}
+
+#[test]
+fn an_item_of_a_cycle_is_taken_when_the_update_that_follows_its_create_is() {
+    let mut page = open();
+    page.does(Input::Pause(PEOPLE));
+    page.does(Input::Pause(POSTS));
+    let [person, post] = cycle(&mut page);
+    let (first, second) = (page.once_synced(person), page.once_synced(post));
+    page.does(Input::Resume(PEOPLE));
+    page.does(Input::Resume(POSTS));
+    page.accept(person, "a");
+    assert_eq!(page.outcome(first), None, "the field that was left out is still to be sent");
+    page.accept(post, "b");
+    page.accept(person, "a");
+    assert_eq!((page.outcome(first), page.outcome(second)), (Some(Ok(())), Some(Ok(()))));
+}
+
+#[test]
+fn who_refers_to_an_item_under_a_key_of_the_apps_own_waits_until_the_server_has_taken_it() {
+    let mut page = open();
+    let author = with(&mut page, PEOPLE).create_with(&[(0, 1)], Some("mine"));
+    let post = post_of(&mut page, 2, author);
+    assert_eq!((page.write().item, state(&page, post)), (author, Some(EditState::Waiting)));
+    page.accept(author, "mine");
+    assert_eq!((page.write().item, named(&page.write())), (post, name("mine")));
+}
+
+#[test]
+fn who_refers_to_what_is_removed_before_anybody_knows_its_key_does_not_wait_for_it() {
+    let mut page = open();
+    let author = with(&mut page, PEOPLE).create(&[(0, 1)]);
+    let post = post_of(&mut page, 2, author);
+    page.remove(author);
+    let request = page.writes().into_iter().find(|request| request.item == post);
+    assert_eq!(request.as_ref().and_then(named), Some(Vec::new()));
+}
+
+#[test]
+fn what_is_known_of_a_reference_is_said_though_nothing_is_here_or_will_have_a_key() {
+    let mut page = open();
+    let reference = by_key(PEOPLE, "77");
+    let post = create(&mut page, POSTS, 2, &[reference]);
+    assert_eq!((page.write().item, named(&page.write())), (post, name("77")));
+
+    let mut page = Page::start(StoreOptions { origin: None, ..people() });
+    page.open_store(posts());
+    with(&mut page, POSTS).answer_all(&[]);
+    let author = with(&mut page, PEOPLE).create(&[(0, 1)]);
+    let post = post_of(&mut page, 2, author);
+    assert_eq!(page.write().item, post, "the store of its author has no server");
+}
+
+#[test]
+fn what_could_not_be_asked_for_is_not_made_to_be_referred_to() {
+    let mut page = Page::start(people());
+    page.open_store(posts());
+    with(&mut page, PEOPLE).answer_all(&[]);
+    answer_rows(&mut page, POSTS, vec![row_with("20", &[by_key(PEOPLE, "..")])]);
+    assert!(page.network.is_empty() && with(&mut page, PEOPLE).items().is_empty());
+}
+
+#[test]
+fn who_refers_to_an_item_that_is_awaited_and_edited_does_not_wait_for_it() {
+    let mut page = open();
+    let author = with(&mut page, PEOPLE).find_or_fetch("7");
+    page.update(author, &[(0, 9)]);
+    let post = post_of(&mut page, 2, author);
+    assert_eq!((page.write().item, named(&page.write())), (post, name("7")));
 }

@@ -2,12 +2,13 @@
 
 use concordia::engine::{
     error::{Code, Fault, StorageFailure},
-    id::StorageId,
-    input::{Input, Lost, Migrated},
+    id::{StorageId, StoreId},
+    input::{Cursor, Input, Lost, Migrated, Next, Rows, Source, StoreOptions},
     lifecycle::Action,
 };
 
-use crate::page::{Failure, Found, Page, options};
+use crate::page::{Failure, Found, Page, json, options, remote};
+use crate::row::MapRow;
 
 fn code(fault: Option<Fault>) -> Option<Code> {
     fault.map(|fault| fault.code)
@@ -167,4 +168,93 @@ fn what_was_brought_to_this_version_is_written_back_once() {
     assert!(page.disk.values().all(|record| record.migrated.is_none()), "written as it is now");
     let said = page.restart().said.concat();
     assert!(!said.contains("Persist"), "{said}");
+}
+
+#[test]
+fn an_attempt_with_a_new_key_does_not_leave_before_that_is_stored() {
+    let mut page = Page::open();
+    page.create(&[(0, 1)]);
+    page.disk.values_mut().for_each(|record| record.migrated = Some(Migrated { whole: true, edited: true }));
+    let mut page = page.restart_and_find(Found { slow_disk: true, ..Found::default() });
+    page.answer_all(&[]);
+    assert!(page.writes().is_empty(), "{:?}", page.network);
+    page.commit();
+    assert_eq!(page.writes().len(), 1);
+}
+
+fn places() -> StoreOptions {
+    StoreOptions { name: "places".into(), ..options() }
+}
+
+#[test]
+fn every_store_of_a_client_storage_is_told_when_it_fails_and_when_it_takes_writes_again() {
+    let mut page = Page::open();
+    let other = page.open_store(places());
+    page.slow_disk = true;
+    page.create(&[(0, 1)]);
+    for _ in 0..4 {
+        assert!(page.engine.status(other).durable, "an aborted batch is written again at once, three times");
+        page.abort(StorageFailure::Aborted("test".into()));
+    }
+    assert!(!page.engine.status(other).durable);
+    while page.batches.is_empty() {
+        assert!(page.wake());
+    }
+    page.commit();
+    assert!(page.engine.status(other).durable);
+}
+
+fn writes(page: &mut Page, store: StoreId) {
+    page.does(Input::Create { store, row: MapRow::of(&[(0, 1)]), key: None, source: Source::State });
+    page.end_turn();
+}
+
+#[test]
+fn closing_waits_for_erasures_cursors_and_rows_of_its_own_store_and_of_no_other() {
+    let closed = |prepare: fn(&mut Page)| {
+        let mut page = Page::open();
+        page.settled_item("a", &[(0, 1)]);
+        page.open_store(places());
+        page.slow_disk = true;
+        prepare(&mut page);
+        assert_eq!(page.batches.len(), 1);
+        let closing = page.close();
+        let at_once = page.outcome(closing).is_some();
+        page.commit();
+        assert_eq!(page.outcome(closing), Some(Ok(())));
+        at_once
+    };
+    let erases = |page: &mut Page| {
+        let item = page.items()[0];
+        page.does(Input::Remove { item, source: Source::Transporter });
+        page.end_turn();
+    };
+    let moves_the_cursor = |page: &mut Page| {
+        let cursor = Cursor::At("1".into());
+        let (rows, deleted, problem) = (vec![remote("a", &[(0, 1)])], Vec::new(), None);
+        page.fetch();
+        page.answer_read(json(200, Rows { rows, complete: true, deleted, problem, next: Next::None, cursor }));
+    };
+    let writes_another_store = |page: &mut Page| writes(page, StoreId(1));
+    assert!(!closed(erases) && !closed(moves_the_cursor) && closed(writes_another_store));
+}
+
+#[test]
+fn a_store_that_is_closed_while_its_storage_fails_writes_nothing_later() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    let other = page.open_store(places());
+    page.slow_disk = true;
+    page.does(Input::Remove { item, source: Source::Transporter });
+    page.end_turn();
+    page.abort(StorageFailure::Quota);
+    page.close();
+    let row = MapRow::of(&[(0, 1)]);
+    page.does(Input::Create { store: other, row, key: None, source: Source::State });
+    page.end_turn();
+    while page.batches.is_empty() {
+        assert!(page.wake());
+    }
+    page.commit();
+    assert_eq!(page.disk.keys().map(|(store, _)| *store).collect::<Vec<_>>(), [0, 1], "what was not erased stays");
 }

@@ -1,7 +1,7 @@
 //! Scenarios, told from the page's side.
 
 use concordia::engine::{
-    Connection, Engine,
+    Connection, EditState, Engine,
     error::{Code, StorageFailure},
     id::{ItemId, Token},
     input::{Cursor, Input, Next, Others, Rows, Source, StoreOptions},
@@ -858,4 +858,268 @@ fn in_a_long_outage_an_edit_probes_as_well_since_only_the_collection_may_be_bloc
         page.answer_read(Failure::Unreachable.answer());
     }
     panic!("for ever");
+}
+
+// What a store without a server, or a transporter itself, does.
+
+#[test]
+fn what_the_transporter_removes_is_gone_and_nobody_is_asked_to_delete_it() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.does(Input::Remove { item, source: Source::Transporter });
+    page.end_turn();
+    assert!(page.network.is_empty() && page.pending().is_empty() && page.disk.is_empty());
+}
+
+#[test]
+fn without_a_server_edits_are_stored_and_there_is_nothing_to_say() {
+    let mut page = Page::start(StoreOptions { origin: None, ..options() });
+    let item = page.create(&[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    let synced = page.once_synced(item);
+    assert_eq!((page.outcome(synced), page.pending().len(), page.disk.len()), (Some(Ok(())), 0, 1));
+    page.remove(item);
+    assert!(page.disk.is_empty() && page.items().is_empty());
+}
+
+#[test]
+fn what_an_item_is_awaited_for_is_wanted_though_it_has_been_edited_since_it_was_asked_for() {
+    let mut page = Page::open();
+    let item = page.find_or_fetch("a");
+    page.update(item, &[(0, 9)]);
+    page.answer_one(json(200, remote("a", &[(0, 1), (1, 5)])));
+    assert_eq!((page.value(item, 0), page.value(item, 1)), (Some(9), Some(5)));
+    assert_eq!(page.write().item, item);
+}
+
+#[test]
+fn a_removal_that_is_given_up_goes_back_to_what_the_server_has_taken_meanwhile() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    page.update(item, &[(0, 3)]);
+    page.remove(item);
+    page.does(Input::Pause(page.store));
+    page.answer(item, empty(204));
+    page.does(Input::Discard(item));
+    assert_eq!((page.items(), page.value(item, 0)), (vec![item], Some(2)));
+}
+
+#[test]
+fn an_item_that_went_with_its_store_is_stored_and_taken_only_as_far_as_it_was() {
+    let mut page = Page::open();
+    let settled = page.settled_item("a", &[(0, 1)]);
+    page.slow_disk = true;
+    let unstored = page.settled_unstored("b");
+    page.abort(StorageFailure::Quota);
+    let closing = page.close();
+    assert_eq!(page.outcome(closing), Some(Ok(())));
+    assert!(page.engine.row(settled).is_none() && page.engine.row(unstored).is_none());
+    let tokens = [page.once_stored(settled), page.once_synced(settled), page.once_stored(unstored)];
+    let [stored, synced, lost] = tokens.map(|token| page.outcome(token));
+    assert_eq!((stored, synced, lost), (Some(Ok(())), Some(Ok(())), Some(Err(Code::Closed))));
+}
+
+#[test]
+fn what_was_to_be_said_to_a_server_that_is_no_longer_there_is_waited_for_by_nobody() {
+    let mut page = Page::open();
+    page.does(Input::Pause(page.store));
+    page.create(&[(0, 1)]);
+    page.options.origin = None;
+    let mut page = page.restart();
+    let item = page.items()[0];
+    let synced = page.once_synced(item);
+    assert_eq!(page.outcome(synced), Some(Ok(())));
+}
+
+#[test]
+fn whoever_waits_for_a_key_or_for_client_storage_is_told_when_the_item_is_removed_before() {
+    let mut page = Page::open();
+    let (row, store) = (MapRow::of(&[(0, 1)]), page.store);
+    page.does(Input::Pause(store));
+    let Made::Item(item) = page.does(Input::Create { store, row, key: None, source: Source::State }) else {
+        panic!("no item")
+    };
+    let (ready, stored) = (page.once_ready(item), page.once_stored(item));
+    page.does(Input::Remove { item, source: Source::State });
+    page.end_turn();
+    assert_eq!((page.outcome(ready), page.outcome(stored)), (Some(Err(Code::Removed)), Some(Ok(()))));
+}
+
+#[test]
+fn an_item_whose_store_is_closed_will_have_no_key() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.close();
+    let ready = page.once_ready(item);
+    assert_eq!(page.outcome(ready), Some(Err(Code::Closed)));
+}
+
+#[test]
+fn the_key_that_is_stored_with_an_edit_that_waits_is_not_the_one_it_leaves_with() {
+    let mut page = Page::open();
+    page.does(Input::Pause(page.store));
+    page.create(&[(0, 1)]);
+    let pending = |page: &Page| {
+        let record = page.disk.values().next().and_then(|record| record.sync.as_ref()?.pending.clone());
+        record.unwrap_or_else(|| panic!("{:?}", page.disk)).key
+    };
+    let stored = pending(&page);
+    page.slow_disk = true;
+    page.does(Input::Resume(page.store));
+    page.abort(StorageFailure::Quota);
+    assert_ne!(page.write().idempotency_key, stored, "after a crash that one stands for whatever is edited then");
+    assert_eq!(pending(&page), stored);
+}
+
+// What a page can read.
+
+#[test]
+fn a_store_is_loaded_from_its_first_read_until_it_is_closed() {
+    let mut page = Page::start(options());
+    assert_eq!((page.engine.name(page.store), page.engine.is_loaded(page.store)), ("people", false));
+    page.answer_all(&[]);
+    let item = page.create(&[(0, 1)]);
+    assert!(page.engine.is_loaded(page.store) && !page.engine.is_ready(item));
+    page.accept(item, "a");
+    assert!(page.engine.is_ready(item));
+    page.close();
+    assert!(!page.engine.is_loaded(page.store));
+}
+
+#[test]
+fn an_edit_waits_as_long_as_its_server_asked_if_it_was_sent_and_else_is_queued() {
+    let mut page = Page::open();
+    let (held, waits) = (page.create(&[(0, 1)]), page.create(&[(0, 2)]));
+    page.answer(held, empty(401));
+    page.answer(waits, Failure::Status(503, Some("600")).answer());
+    page.flush();
+    let states: Vec<_> = page.pending().iter().map(|edit| edit.state).collect();
+    assert_eq!(states, [EditState::Queued, EditState::Waiting]);
+
+    let mut page = Page::open();
+    let items = [page.create(&[(0, 1)]), page.create(&[(0, 2)])];
+    items.iter().for_each(|item| page.answer(*item, Failure::Unreachable.answer()));
+    for _ in 0..20 {
+        page.flush();
+    }
+    let states: Vec<_> = page.pending().iter().map(|edit| edit.state).collect();
+    assert!(states.contains(&EditState::Queued) && !states.contains(&EditState::Waiting), "{states:?}");
+}
+
+#[test]
+fn a_flush_does_not_wait_for_what_cannot_leave_now() {
+    let flushed = |prepare: fn(&mut Page)| {
+        let mut page = Page::open();
+        prepare(&mut page);
+        let flush = page.flush();
+        page.outcome(flush).is_some()
+    };
+    assert!(flushed(|page| {
+        page.does(Input::Pause(page.store));
+        page.create(&[(0, 1)]);
+    }));
+    assert!(flushed(|page| {
+        let item = page.find_or_fetch("a");
+        page.update(item, &[(0, 1)]);
+    }));
+    assert!(!flushed(|page| {
+        page.slow_disk = true;
+        page.create(&[(0, 1)]);
+    }));
+    assert!(flushed(|page| {
+        let item = page.settled_item("a", &[(0, 1)]);
+        page.update(item, &[(0, 2)]);
+        page.answer(item, empty(412));
+        page.does(Input::Pause(page.store));
+    }));
+    assert!(!flushed(|page| {
+        let item = page.create(&[(0, 1)]);
+        page.answer(item, empty(409));
+    }));
+    // For what is decided by a read it does.
+    assert!(!flushed(|page| {
+        let item = page.settled_item("a", &[(0, 1)]);
+        page.update(item, &[(0, 2)]);
+        page.answer(item, empty(412));
+    }));
+}
+
+#[test]
+fn a_client_storage_is_tried_anew_when_nobody_uses_it_any_longer_and_a_store_is_opened_again() {
+    for is_used in [false, true] {
+        let mut page = Page::open();
+        if is_used {
+            page.open_store(StoreOptions { name: "others".into(), ..options() });
+        }
+        page.slow_disk = true;
+        page.create(&[(0, 1)]);
+        page.abort(StorageFailure::Refused("private mode".into()));
+        assert!(!page.status().durable);
+        page.close();
+        let again = page.open_store(options());
+        assert_eq!(page.engine.status(again).durable, !is_used);
+    }
+}
+
+/// A create and the row that a read has brought of it, before anybody knows that they are the same.
+fn twins() -> (Page, ItemId, ItemId) {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.fetch();
+    page.answer_all(&[("a", &[(0, 4)])]);
+    let twin = page.items()[1];
+    (page, item, twin)
+}
+
+#[test]
+fn of_two_edits_of_a_field_of_twins_the_later_one_stands() {
+    for is_later in [false, true] {
+        let (mut page, item, twin) = twins();
+        page.does(Input::Pause(page.store));
+        if is_later {
+            page.update(twin, &[(1, 6), (2, 6)]);
+            page.update(item, &[(1, 5), (3, 5)]);
+        } else {
+            page.update(item, &[(1, 5), (3, 5)]);
+            page.update(twin, &[(1, 6), (2, 6)]);
+        }
+        page.answer(item, json(201, remote("a", &[(0, 4)])));
+        assert_eq!(page.items(), [item]);
+        let values = [1, 2, 3].map(|field| page.value(item, field));
+        assert_eq!(values, [Some(if is_later { 5 } else { 6 }), Some(6), Some(5)]);
+        page.does(Input::Resume(page.store));
+        let request = page.write();
+        assert_eq!(request.fields.iter().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!([1, 2, 3].map(|field| request.row.get(field)), values);
+    }
+}
+
+#[test]
+fn of_twins_of_which_one_is_removed_none_is_left() {
+    for removes_twin in [false, true] {
+        let (mut page, item, twin) = twins();
+        page.does(Input::Pause(page.store));
+        page.update(if removes_twin { item } else { twin }, &[(1, 5)]);
+        page.remove(if removes_twin { twin } else { item });
+        page.answer(item, json(201, remote("a", &[(0, 4)])));
+        assert_eq!(page.items(), []);
+        page.does(Input::Resume(page.store));
+        assert_eq!(page.write().action, Action::Delete);
+        page.answer(item, empty(204));
+        assert!(page.pending().is_empty() && page.disk.is_empty());
+    }
+}
+
+#[test]
+fn a_flush_waits_for_one_more_read_that_decides_and_not_for_the_next() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1)]);
+    page.update(item, &[(0, 2)]);
+    page.answer(item, empty(412));
+    page.answer_one(Failure::Status(500, None).answer());
+    let flush = page.flush();
+    assert_eq!(page.outcome(flush), None);
+    page.answer_one(Failure::Status(500, None).answer());
+    assert_eq!(page.outcome(flush), Some(Ok(())));
 }
