@@ -207,31 +207,27 @@ impl<R: Row> Engine<R> {
     /// that went and came again has changed.
     fn tidy(&mut self, changes: &mut Changes) {
         let Changes { added, updated, removed, .. } = changes;
-        added.retain(|id| {
-            let Some(item) = self.items.get_mut(*id).filter(|item| !item.is_removed()) else { return false };
-            let was_shown = std::mem::replace(&mut item.shown, true);
-            if was_shown {
-                updated.push(*id);
+        let (came, changed, went) = (std::mem::take(added), std::mem::take(updated), std::mem::take(removed));
+        // Of what is let go only what was shown is listed so.
+        let gone: Set<ItemId> = went.iter().copied().collect();
+        let is_one = came.len() + changed.len() + went.len() == 1;
+        let mut seen = Set::new();
+        for id in came.into_iter().chain(changed).chain(went) {
+            if seen.contains(&id) {
+                continue;
             }
-            !was_shown
-        });
-        if removed.len() > 1 {
-            *removed = std::mem::take(removed).into_iter().collect::<Set<ItemId>>().into_iter().collect();
+            if !is_one {
+                seen.insert(id);
+            }
+            let is_here = self.items.get(id).is_some_and(|item| !item.is_removed());
+            let known = self.items.get_mut(id).map(|item| std::mem::replace(&mut item.shown, is_here));
+            match (known.unwrap_or_else(|| gone.contains(&id)), is_here) {
+                (false, true) => added.push(id),
+                (true, true) => updated.push(id),
+                (true, false) => removed.push(id),
+                (false, false) => {}
+            }
         }
-        removed.retain(|id| match self.items.get_mut(*id) {
-            // Only what was shown is listed when it is let go.
-            None => true,
-            Some(item) => item.is_removed() && std::mem::take(&mut item.shown),
-        });
-        if updated.len() > 1 {
-            *updated = std::mem::take(updated).into_iter().collect::<Set<ItemId>>().into_iter().collect();
-        }
-        let came_or_went = !added.is_empty() || !removed.is_empty();
-        if came_or_went && !updated.is_empty() {
-            let told: Set<ItemId> = added.iter().chain(&*removed).copied().collect();
-            updated.retain(|id| !told.contains(id));
-        }
-        updated.retain(|id| self.items.get(*id).is_some_and(|item| item.shown));
     }
 
     const fn next_command(&mut self) -> CommandId {

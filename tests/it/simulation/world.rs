@@ -843,7 +843,9 @@ impl World {
         let form = self.form(order.action);
         if !is_faulty {
             let said = self.write(store, order, form)?;
-            if order.action == Action::Create && said.form == 3 {
+            // The keys of the second store are numbers, and the last segment of this server's addresses is none.
+            let says_no_key = said.form == 3 || said.form == 1 && store.0 == 1;
+            if order.action == Action::Create && says_no_key {
                 self.lose_answer(order);
             }
             return Ok(success(&said, order));
