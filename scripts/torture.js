@@ -24,7 +24,6 @@ const KILLS_OF_A_PROFILE = 5;
 const OTHER_ENDINGS = ENDINGS.filter((ending) => !["kill", "damage"].includes(ending));
 /** One profile of so many has its database damaged, so that what is told of a loss is seen to be told. */
 const DAMAGE_EVERY = 10;
-const TABS = [1, 1, 2, 3];
 const SIMULATION = "simulation::every_invariant_holds_in_every_history";
 /** Of ten histories nine have one tab, whose server and storage can do anything, and one has several. */
 const SIMULATIONS = [
@@ -98,25 +97,20 @@ async function kills() {
   const total = { kills: 0, profiles: 0, seconds: 0, endings: new Map(), cells: new Map(), parked: new Map() };
   const sums = { edits: 0, acknowledged: 0, excused: 0, doubled: 0, requests: 0 };
   const wipes = { seen: 0, reported: 0, made: 0, own: 0 };
-  const several = { profiles: 0, opened: 0, left: 0, senders: 0 };
-  Object.assign(total, { sums, wipes, several });
+  Object.assign(total, { sums, wipes });
   results.kills = total;
   const folder = await unpack();
   const progress = meter("kills", options.kills);
   for (; total.kills < options.kills; total.profiles += 1) {
     const seed = options.seed + total.profiles;
     const kind = Object.keys(SERVERS)[total.profiles % Object.keys(SERVERS).length];
-    const isDamaged = total.profiles % DAMAGE_EVERY === DAMAGE_EVERY - 1;
-    const { plan, tabs } = planOf(seed, options.kills - total.kills, isDamaged);
-    const result = await torment({ seed, folder, plan, kind, tabs });
+    const plan = planOf(seed, options.kills - total.kills, total.profiles % DAMAGE_EVERY === DAMAGE_EVERY - 1);
+    const result = await torment({ seed, folder, plan, kind });
     for (const violation of result.violations)
-      results.violations.push(`profile of seed ${seed}, ${kind}, ${tabs} tabs, ${plan}: ${violation}`);
-    for (const violation of result.violations)
-      console.log(`VIOLATION in seed ${seed}, ${kind}, ${tabs} tabs: ${violation}`);
+      results.violations.push(`profile of seed ${seed}, ${kind}, ${plan}: ${violation}`);
+    for (const violation of result.violations) console.log(`VIOLATION in seed ${seed}, ${kind}: ${violation}`);
     for (const name of Object.keys(sums)) sums[name] += result[name];
     for (const name of ["seen", "reported", "made"]) wipes[name] += result.wipes[name];
-    if (tabs > 1) several.profiles += 1;
-    for (const name of ["opened", "left", "senders"]) several[name] += result.several[name];
     for (const name of ["endings", "cells", "parked"])
       for (const [of, count] of result[name]) add(total[name], of, count);
     total.kills += plan.filter((ending) => ["kill", "damage"].includes(ending)).length;
@@ -125,13 +119,12 @@ async function kills() {
   await removeDir(dirname(folder));
 }
 
-/** How the sessions of a profile end, in an order drawn from the seed, and how many tabs it has: in every other one more than one. */
+/** How the sessions of a profile end, in an order drawn from the seed. */
 function planOf(seed, most, isDamaged) {
   const drawn = draws(seed);
   const plan = Array.from({ length: Math.min(KILLS_OF_A_PROFILE, most) }, () => "kill");
   if (isDamaged) plan[0] = "damage";
-  const others = [drawn.pick(OTHER_ENDINGS), drawn.pick(OTHER_ENDINGS)];
-  return { plan: drawn.shuffled([...plan, ...others]), tabs: drawn.pick(TABS) };
+  return drawn.shuffled([...plan, drawn.pick(OTHER_ENDINGS), drawn.pick(OTHER_ENDINGS)]);
 }
 
 async function canaries() {
@@ -181,7 +174,7 @@ function figures() {
   const isChanged = git("status", "--porcelain", "--", "src", "pkg", "tests") !== "";
   const chromium = execFileSync(process.env.CHROMIUM ?? "chromium", ["--version"], { encoding: "utf8" });
   const { kills: total, histories: lived, violations } = results;
-  const { sums, wipes, several, endings, parked, cells } = total;
+  const { sums, wipes, endings, parked, cells } = total;
   const list = (counts) => [...counts].map(([name, count]) => `${count} ${name}`).join(", ") || "none";
   const n = (number) => number.toLocaleString("en-US").replaceAll(",", " ");
   const partsOf = ({ parts }) => Object.entries(parts).map(([what, count]) => `${n(count)} ${what}`);
@@ -194,9 +187,6 @@ function figures() {
     ["browser kills (SIGKILL)", n(total.kills)],
     ["all ends of sessions", list(endings)],
     ["browser profiles, from seed on", `${n(total.profiles)}, ${options.seed}`],
-    ["… of them with two or three tabs over one store", n(several.profiles)],
-    ["pages opened beside others", n(several.opened)],
-    ["… ended while others went on, and of them the sender", `${n(several.left)}, ${n(several.senders)}`],
     ["edits, and of them acknowledged as stored", `${n(sums.edits)}, ${n(sums.acknowledged)}`],
     ["requests that reached a server", n(sums.requests)],
     ["databases wiped by damage done on purpose", `of ${wipes.made} damaged`],
