@@ -300,6 +300,7 @@ async function report() {
     ["of them do not compile", unviable.length],
     ["caught by a test that fails", caught.length],
     ["caught since there is no end to it", timeouts.length],
+    ["… of both by an earlier run, before tests were changed", [...caught, ...timeouts].filter(isOlder).length],
     ["missed", missed.length],
     ["caught, of those that compile", `${percent.toFixed(1)} %`],
   ];
@@ -322,6 +323,10 @@ async function report() {
   writeFileSync(REPORT, await format(text.join("\n"), { parser: "markdown", printWidth: 120 }));
   console.log(`${caught.length + timeouts.length} of ${compiled} mutants caught, ${percent.toFixed(1)} %`);
   return percent < LEAST_PERCENT || unexplained.length > 0 || idle.length > 0 ? 1 : 0;
+}
+
+function isOlder(result) {
+  return result.testsHash !== testsHash;
 }
 
 /** Whether a reason is for this mutant: of this file and mutation, in a line that holds this text. */

@@ -182,8 +182,8 @@ export const mutants = [
   {
     name: "an answer that was asked for before an edit was taken is merged",
     file: "reconcile.rs",
-    from: "        if item.touched >= asked {\n            item.heard",
-    to: "        if item.touched >= asked && !MUTANT {\n            item.heard",
+    from: "        if item.touched > asked {\n            item.heard",
+    to: "        if item.touched > asked && !MUTANT {\n            item.heard",
   },
   {
     name: "a read does not update the base",
