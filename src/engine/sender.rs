@@ -414,7 +414,10 @@ impl<R: Row> Engine<R> {
                 tabs.mark = mark;
                 self.follow_news(store, news);
             }
-            _ => tabs.behind = true,
+            _ => {
+                tabs.behind = true;
+                self.recall(store);
+            }
         }
     }
 
@@ -631,6 +634,7 @@ impl<R: Row> Engine<R> {
         if let Some(tabs) = &mut self.stores[store].tabs {
             tabs.reading_notes = false;
             tabs.behind = true;
+            self.recall(store);
         }
         self.run();
     }
@@ -1020,14 +1024,14 @@ impl<R: Row> Item<R> {
         self.own.iter().any(|own| own.number == 0)
     }
 
-    /// Whether nothing of it is to be noted, or is on its way, and no attempt waits for its record.
-    pub(super) fn has_nothing_to_write(&self) -> bool {
-        !self.is_unwritten() && self.issued <= self.committed && self.storing().is_none()
-    }
-
     /// Whether such is not on its way as a record either.
     pub(super) fn has_to_be_noted(&self) -> bool {
         self.own.iter().any(|own| own.number == 0 && own.version > self.issued)
+    }
+
+    /// Whether there is no such, and nothing else of it is on its way.
+    pub(super) fn has_nothing_to_write(&self) -> bool {
+        !self.is_unwritten() && self.issued <= self.committed
     }
 
     /// The notes with this number were not committed.

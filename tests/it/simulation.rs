@@ -102,6 +102,14 @@ fn no_history_that_once_broke_an_invariant_breaks_it_again() {
     }
 }
 
+#[test]
+fn no_history_of_several_tabs_that_once_broke_an_invariant_breaks_it_again() {
+    for seed in seeds::ONCE_BROKEN_WITH_TABS {
+        let broken = Tabs::new(seed).run().err();
+        assert!(broken.is_none(), "SEED={seed} breaks {broken:?}");
+    }
+}
+
 /// Invariant 13.
 #[test]
 fn the_same_seed_gives_the_same_outputs() {

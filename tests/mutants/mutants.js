@@ -545,8 +545,8 @@ export const mutants = [
     name: "notes on their way count as stored",
     file: "sender.rs",
     tabs: true,
-    from: "        !self.is_unwritten() && self.issued <= self.committed &&",
-    to: "        !self.is_unwritten() && (MUTANT || self.issued <= self.committed) &&",
+    from: "        !self.is_unwritten() && self.issued <= self.committed",
+    to: "        !self.is_unwritten() && (MUTANT || self.issued <= self.committed)",
   },
   {
     name: "an edit in a record on its way is noted as well",
@@ -608,8 +608,8 @@ export const mutants = [
     name: "a missed message is not made up for",
     file: "sender.rs",
     tabs: true,
-    from: "            _ => tabs.behind = true,",
-    to: "            _ => tabs.behind = !MUTANT,",
+    from: "            _ => {\n                tabs.behind = true;",
+    to: "            _ => {\n                tabs.behind = !MUTANT;",
   },
   {
     name: "a tab that has lost the lock goes on",
@@ -637,5 +637,12 @@ export const mutants = [
     file: "store.rs",
     from: "lost.map(loss).or(problem)",
     to: "lost.filter(|_| !MUTANT).map(loss).or(problem)",
+  },
+  {
+    name: "what waits for its record goes on waiting when another tab has written since",
+    file: "sender.rs",
+    tabs: true,
+    from: "                tabs.behind = true;\n                self.recall(store);",
+    to: "                tabs.behind = true;\n                if !MUTANT { self.recall(store); }",
   },
 ];
