@@ -793,6 +793,8 @@ class Write {
 
   finish(isCommitted) {
     this.hasFailed = !isCommitted;
+    // Each would keep those before it in memory, for as long as batches follow each other.
+    this.#after = undefined;
     if (!isCommitted) return;
     // A number that had to be raised inside the transaction raises the guess for the next batch.
     for (const { shelf, next } of this.#parts) {
