@@ -418,14 +418,20 @@ fn a_server_that_gives_no_states_is_asked_for_them_once() {
     assert_eq!(reads_one(&page), 0);
 }
 
-#[test]
-fn what_was_edited_in_an_outage_is_read_before_it_is_sent() {
+/// A page whose item was edited while the server, which knows the states of its rows, could not be reached; and the create that has met that.
+fn edited_in_an_outage() -> (Page, ItemId, ItemId) {
     let mut page = Page::start(conditional(Policy::Local));
     page.answer_all(&[("a", &[(0, 1), (1, 1)])]);
     let item = page.items()[0];
     let other = page.create(&[(0, 5)]);
     page.answer(other, Failure::Unreachable.answer());
     page.update(item, &[(0, 2)]);
+    (page, item, other)
+}
+
+#[test]
+fn what_was_edited_in_an_outage_is_read_before_it_is_sent() {
+    let (mut page, item, other) = edited_in_an_outage();
     while page.network.is_empty() {
         assert!(page.wake());
     }
@@ -727,12 +733,7 @@ fn a_transporter_that_says_what_the_server_holds_does_not_say_which_of_its_rows_
 
 #[test]
 fn a_read_before_an_edit_that_fails_is_not_repeated_at_once_because_the_item_is_edited_again() {
-    let mut page = Page::start(conditional(Policy::Local));
-    page.answer_all(&[("a", &[(0, 1), (1, 1)])]);
-    let item = page.items()[0];
-    let other = page.create(&[(0, 5)]);
-    page.answer(other, Failure::Unreachable.answer());
-    page.update(item, &[(0, 2)]);
+    let (mut page, item, _) = edited_in_an_outage();
     page.does(Input::NetworkHinted);
     page.answer_any(&page.network[0].clone(), &Failure::Status(500, None));
     while page.network.iter().any(|leaving| matches!(leaving.what, Asked::One(_))) {

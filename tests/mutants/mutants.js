@@ -642,7 +642,7 @@ export const mutants = [
     name: "what waits for its record goes on waiting when another tab has written since",
     file: "sender.rs",
     tabs: true,
-    from: "                tabs.behind = true;\n                self.recall(store);",
-    to: "                tabs.behind = true;\n                if !MUTANT { self.recall(store); }",
+    from: "                self.recall(store);\n            }\n        }\n    }",
+    to: "                if !MUTANT { self.recall(store); }\n            }\n        }\n    }",
   },
 ];
