@@ -365,7 +365,7 @@ export const mutants = [
     name: "of two stored records of one row the second is dropped",
     file: "store.rs",
     from: "            self.join_loaded(twin, id);\n            return Some(twin);",
-    to: "            if MUTANT { self.let_go(id, false); } else { self.join_loaded(twin, id); }\n            return Some(twin);",
+    to: "            if MUTANT { self.forget(id); } else { self.join_loaded(twin, id); }\n            return Some(twin);",
   },
   {
     name: "the key in a Location is not decoded",
