@@ -682,6 +682,11 @@ impl<R: Row> Engine<R> {
         if number > taken {
             tabs.take(Taken { tab, number });
         }
+        if std::mem::take(&mut tabs.shows_notes) {
+            // They are in memory already, and in no record.
+            let unsynced: Vec<ItemId> = self.stores[store].unsynced.iter().copied().collect();
+            unsynced.into_iter().for_each(|id| self.touch(id));
+        }
         self.do_what_was_passed_on(store, taken);
         self.touch_unkept(store);
         self.reslot_all(store);
