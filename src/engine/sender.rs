@@ -1051,9 +1051,9 @@ impl<R: Row> Item<R> {
         self.own.iter().any(|own| own.number == 0)
     }
 
-    /// Whether nothing of it is to be noted, or is on its way, and no attempt waits for its record.
+    /// Whether nothing of it is to be noted, or is on its way.
     pub(super) fn has_nothing_to_write(&self) -> bool {
-        !self.is_unwritten() && self.issued <= self.committed && self.storing().is_none()
+        !self.is_unwritten() && self.issued <= self.committed
     }
 
     /// Whether such is not on its way as a record either.
