@@ -417,7 +417,10 @@ impl<R: Row> Engine<R> {
                 tabs.mark = mark;
                 self.follow_news(store, news);
             }
-            _ => tabs.behind = true,
+            _ => {
+                tabs.behind = true;
+                self.recall(store);
+            }
         }
     }
 
@@ -638,6 +641,7 @@ impl<R: Row> Engine<R> {
         if let Some(tabs) = &mut self.stores[store].tabs {
             tabs.reading_notes = false;
             tabs.behind = true;
+            self.recall(store);
         }
         self.run();
     }

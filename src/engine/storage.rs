@@ -215,9 +215,8 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// There is nothing of the item that has to be noted. An attempt that waited for its record is another tab's to make.
+    /// There is nothing of the item that has to be noted.
     fn kept_elsewhere(&mut self, id: ItemId) {
-        self.unstore(id);
         let Some(item) = self.items.get_mut(id) else { return };
         item.committed = item.version;
         let version = item.version;
