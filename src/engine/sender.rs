@@ -144,6 +144,8 @@ pub(super) struct Tabs {
     reading_notes: bool,
     /// Whether nothing is sent, and no record is written, before they were: other tabs' may be older than what it would write.
     notes_first: bool,
+    /// Whether edits of other tabs are shown that were in no record when they were read.
+    shows_notes: bool,
     /// Notes up to this place are taken in.
     last_note: u64,
     taken: Vec<Taken>,
@@ -172,6 +174,7 @@ impl Tabs {
             noted: false,
             reading_notes: false,
             notes_first: false,
+            shows_notes: false,
             last_note: 0,
             taken: Vec::new(),
             own_taken: 0,
@@ -422,6 +425,9 @@ impl<R: Row> Engine<R> {
     }
 
     fn follow_news(&mut self, store: StoreId, News { puts, erased, taken }: News<R>) {
+        if let Some(tabs) = self.stores[store].tabs.as_mut().filter(|_| !taken.is_empty()) {
+            tabs.behind |= std::mem::take(&mut tabs.shows_notes);
+        }
         for (tab, number) in taken {
             self.notes_are_kept(store, Taken { tab, number });
         }
@@ -570,7 +576,7 @@ impl<R: Row> Engine<R> {
         tabs.reading = false;
         tabs.mark = mark;
         tabs.behind |= tabs.heard > mark.count;
-        tabs.notes_first = false;
+        (tabs.notes_first, tabs.shows_notes) = (false, false);
         (tabs.last_note, tabs.own_taken) = (0, 0);
         tabs.taken.clear();
         // To have read them is no proof that nobody else writes them.
@@ -607,6 +613,7 @@ impl<R: Row> Engine<R> {
             self.end_joining(store);
             self.drop_stillborn(store);
         } else {
+            self.show_notes(store, notes);
             self.touch_unkept(store);
         }
         self.reslot_all(store);
@@ -647,6 +654,25 @@ impl<R: Row> Engine<R> {
             notes.into_iter().for_each(|notes| self.take_in_notes(store, notes));
             self.end_joining(store);
             self.drop_stillborn(store);
+        } else {
+            self.show_notes(store, notes);
+        }
+    }
+
+    /// Edits of other tabs that are in no record yet are seen all the same. What the sender makes of them is read when it has.
+    fn show_notes(&mut self, store: StoreId, notes: Vec<Notes<R>>) {
+        let own = self.tab();
+        for notes in notes.into_iter().filter(|notes| notes.tab != own) {
+            if let Some(tabs) = &mut self.stores[store].tabs {
+                tabs.shows_notes = true;
+            }
+            for note in notes.list {
+                let found = self.noted_item(store, &note);
+                let is_known = found.is_some() || note.remote_key.is_some() || note.deed == Deed::Edit(Action::Create);
+                if is_known && matches!(note.deed, Deed::Edit(_)) {
+                    self.follow_note(store, found, note);
+                }
+            }
         }
     }
 
@@ -659,6 +685,11 @@ impl<R: Row> Engine<R> {
         let (number, taken) = (tabs.number, tabs.own_taken);
         if number > taken {
             tabs.take(Taken { tab, number });
+        }
+        if std::mem::take(&mut tabs.shows_notes) {
+            // They are in memory already, and in no record.
+            let unsynced: Vec<ItemId> = self.stores[store].unsynced.iter().copied().collect();
+            unsynced.into_iter().for_each(|id| self.touch(id));
         }
         self.do_what_was_passed_on(store, taken);
         self.touch_unkept(store);

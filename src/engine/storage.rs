@@ -327,8 +327,9 @@ impl<R: Row> Engine<R> {
                 item.recorded(*version);
             }
             if noting.contains(&item.store) && item.has_nothing_to_write() {
-                item.committed = item.version;
+                self.kept_elsewhere(*id);
             }
+            let Some(item) = self.items.get(*id) else { continue };
             let first = item.sync.as_ref().and_then(|sync| sync.in_flight.as_ref()).map(|attempt| attempt.edit.first);
             if let Some(first) = first.filter(|_| item.is_written()) {
                 written.insert((first, *id));

@@ -112,6 +112,9 @@ struct Tab {
     promises: BTreeMap<u32, Promise>,
     /// What its app did, by the items' names.
     done: BTreeMap<i64, Done>,
+    has_read: bool,
+    /// What was said to be stored when the disk was read for it.
+    read_then: BTreeMap<i64, Done>,
     /// The items that its page was told of, and not yet that they are gone.
     shown: BTreeSet<ItemId>,
     /// Items of which it has seen two at once.
@@ -302,6 +305,8 @@ impl Tabs {
             wake_at: None,
             promises: BTreeMap::new(),
             done: BTreeMap::new(),
+            has_read: false,
+            read_then: BTreeMap::new(),
             shown: BTreeSet::new(),
             doubled: BTreeSet::new(),
         };
@@ -367,6 +372,8 @@ impl Tabs {
     /// In good order: what was done is written first.
     fn close(&mut self, id: u32) -> Check {
         step!(self, "{id} CLOSES");
+        // What is closed shows nothing any more.
+        self.tabs.get_mut(&id).into_iter().for_each(|tab| tab.has_read = true);
         let token = self.token(id, Promise::Other);
         self.input(id, Input::Close(STORE, token))?;
         for _ in 0..100 {
@@ -724,6 +731,27 @@ impl Tabs {
         Ok(())
     }
 
+    /// What was said to be stored, or something newer, is there when a tab opens.
+    fn restarted(&self, id: u32) -> Check {
+        let Tab { engine, read_then, .. } = &self.tabs[&id];
+        for done in read_then.values().filter(|done| !done.is_removed && !self.removed.contains(&done.name)) {
+            let there = self.server.alive(STORE.0).find(|row| row.fields[NAME] == Some(done.name));
+            let is_it = |row: &&MapRow| {
+                let by_key = || there.is_some() && row.remote_key() == there.map(|row| row.key.clone());
+                row.get(NAME).map_or_else(by_key, |name| name == done.name)
+            };
+            // Before an answer to its create was heard of, an edit of its row that was read in another tab is of another item.
+            let rows: Vec<&MapRow> = engine.items(STORE).filter_map(|item| engine.row(item)).filter(is_it).collect();
+            let is_seen = |(field, value): &(usize, i64)| {
+                rows.iter().any(|row| row.get(*field).is_some_and(|seen| !self.is_ancestor(seen, *value)))
+            };
+            if !done.values.iter().all(is_seen) && !self.may_be_two(done.name) {
+                return broken("restart", format!("{id} opens with {rows:?}, and {done:?} was stored"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether another tab has edited it, and that is still to be sent or was refused: then it is there again, as what that is about.
     fn is_edited_elsewhere(&self, id: u32, item: ItemId) -> bool {
         let Some(tab) = self.tabs.get(&id) else { return false };
@@ -795,6 +823,7 @@ impl Tabs {
             Some(Job::Load) => {
                 let others = Others { mark: self.disk.mark(STORE), notes: self.disk.notes(STORE) };
                 let records = Ok(self.disk.load(STORE));
+                tab.read_then.clone_from(&self.stored);
                 let cursor = self.disk.cursor(STORE);
                 Input::Loaded { store: STORE, records, problem: None, cursor, lost: None, others }
             }
@@ -812,7 +841,11 @@ impl Tabs {
     }
 
     fn be_told(&mut self, id: u32, input: Input<MapRow>) -> Check {
+        let is_load = matches!(input, Input::Loaded { .. });
         self.input(id, input)?;
+        if is_load && self.tabs.get_mut(&id).is_some_and(|tab| !std::mem::replace(&mut tab.has_read, true)) {
+            self.restarted(id)?;
+        }
         // It sends what it cannot write down.
         self.is_uncertain |= !self.tabs[&id].engine.status(STORE).durable;
         Ok(())
