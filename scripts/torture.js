@@ -24,6 +24,7 @@ const KILLS_OF_A_PROFILE = 5;
 const OTHER_ENDINGS = ENDINGS.filter((ending) => !["kill", "damage"].includes(ending));
 /** One profile of so many has its database damaged, so that what is told of a loss is seen to be told. */
 const DAMAGE_EVERY = 10;
+const TABS = [1, 1, 2, 3];
 const SIMULATION = "simulation::every_invariant_holds_in_every_history";
 /** Of ten histories nine have one tab, whose server and storage can do anything, and one has several. */
 const SIMULATIONS = [
@@ -97,20 +98,25 @@ async function kills() {
   const total = { kills: 0, profiles: 0, seconds: 0, endings: new Map(), cells: new Map(), parked: new Map() };
   const sums = { edits: 0, acknowledged: 0, excused: 0, doubled: 0, requests: 0 };
   const wipes = { seen: 0, reported: 0, made: 0, own: 0 };
-  Object.assign(total, { sums, wipes });
+  const several = { profiles: 0, opened: 0, left: 0, senders: 0 };
+  Object.assign(total, { sums, wipes, several });
   results.kills = total;
   const folder = await unpack();
   const progress = meter("kills", options.kills);
   for (; total.kills < options.kills; total.profiles += 1) {
     const seed = options.seed + total.profiles;
     const kind = Object.keys(SERVERS)[total.profiles % Object.keys(SERVERS).length];
-    const plan = planOf(seed, options.kills - total.kills, total.profiles % DAMAGE_EVERY === DAMAGE_EVERY - 1);
-    const result = await torment({ seed, folder, plan, kind });
+    const isDamaged = total.profiles % DAMAGE_EVERY === DAMAGE_EVERY - 1;
+    const { plan, tabs } = planOf(seed, options.kills - total.kills, isDamaged);
+    const result = await torment({ seed, folder, plan, kind, tabs });
     for (const violation of result.violations)
-      results.violations.push(`profile of seed ${seed}, ${kind}, ${plan}: ${violation}`);
-    for (const violation of result.violations) console.log(`VIOLATION in seed ${seed}, ${kind}: ${violation}`);
+      results.violations.push(`profile of seed ${seed}, ${kind}, ${tabs} tabs, ${plan}: ${violation}`);
+    for (const violation of result.violations)
+      console.log(`VIOLATION in seed ${seed}, ${kind}, ${tabs} tabs: ${violation}`);
     for (const name of Object.keys(sums)) sums[name] += result[name];
     for (const name of ["seen", "reported", "made"]) wipes[name] += result.wipes[name];
+    if (tabs > 1) several.profiles += 1;
+    for (const name of ["opened", "left", "senders"]) several[name] += result.several[name];
     for (const name of ["endings", "cells", "parked"])
       for (const [of, count] of result[name]) add(total[name], of, count);
     total.kills += plan.filter((ending) => ["kill", "damage"].includes(ending)).length;
@@ -119,12 +125,13 @@ async function kills() {
   await removeDir(dirname(folder));
 }
 
-/** How the sessions of a profile end, in an order drawn from the seed. */
+/** How the sessions of a profile end, in an order drawn from the seed, and how many tabs it has: in every other one more than one. */
 function planOf(seed, most, isDamaged) {
   const drawn = draws(seed);
   const plan = Array.from({ length: Math.min(KILLS_OF_A_PROFILE, most) }, () => "kill");
   if (isDamaged) plan[0] = "damage";
-  return drawn.shuffled([...plan, drawn.pick(OTHER_ENDINGS), drawn.pick(OTHER_ENDINGS)]);
+  const others = [drawn.pick(OTHER_ENDINGS), drawn.pick(OTHER_ENDINGS)];
+  return { plan: drawn.shuffled([...plan, ...others]), tabs: drawn.pick(TABS) };
 }
 
 async function canaries() {
@@ -174,7 +181,7 @@ function figures() {
   const isChanged = git("status", "--porcelain", "--", "src", "pkg", "tests") !== "";
   const chromium = execFileSync(process.env.CHROMIUM ?? "chromium", ["--version"], { encoding: "utf8" });
   const { kills: total, histories: lived, violations } = results;
-  const { sums, wipes, endings, parked, cells } = total;
+  const { sums, wipes, several, endings, parked, cells } = total;
   const list = (counts) => [...counts].map(([name, count]) => `${count} ${name}`).join(", ") || "none";
   const n = (number) => number.toLocaleString("en-US").replaceAll(",", " ");
   const partsOf = ({ parts }) => Object.entries(parts).map(([what, count]) => `${n(count)} ${what}`);
@@ -187,6 +194,9 @@ function figures() {
     ["browser kills (SIGKILL)", n(total.kills)],
     ["all ends of sessions", list(endings)],
     ["browser profiles, from seed on", `${n(total.profiles)}, ${options.seed}`],
+    ["… of them with two or three tabs over one store", n(several.profiles)],
+    ["pages opened beside others", n(several.opened)],
+    ["… ended while others went on, and of them the sender", `${n(several.left)}, ${n(several.senders)}`],
     ["edits, and of them acknowledged as stored", `${n(sums.edits)}, ${n(sums.acknowledged)}`],
     ["requests that reached a server", n(sums.requests)],
     ["databases wiped by damage done on purpose", `of ${wipes.made} damaged`],

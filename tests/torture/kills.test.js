@@ -1,6 +1,7 @@
 /**
  * A real Chromium that is killed with SIGKILL in the middle of its edits, thirty times, over a server with faults, and opened again; and
- * whose pages crash, close, reload and leave. What was stored is there, and reaches the server: once, in order, or is parked with its reason.
+ * whose pages crash, close, reload and leave; half of the profiles have several tabs. What was stored is there, and reaches the server: once, in order,
+ * or is parked with its reason.
  *
  * The same for longer: `npm run torture`. SEED says where to begin.
  */
@@ -14,12 +15,12 @@ import { torment } from "./support/torment.js";
 const SEED = Number(process.env.SEED ?? 20261121);
 
 const PROFILES = [
-  ["keys", ["kill", "kill", "close", "kill", "kill", "crash", "kill"]],
-  ["keys and ETags", ["kill", "reload", "kill", "kill", "leave", "kill", "kill"]],
-  ["ETags and unique names", ["kill", "kill", "crash", "kill", "close", "kill", "kill"]],
-  ["plain", ["kill", "leave", "kill", "kill", "reload", "kill", "kill"]],
-  ["keys", ["kill", "crash", "kill", "kill", "kill", "leave", "kill"]],
-  ["keys and ETags", ["kill", "kill", "close", "kill", "kill", "reload", "kill"]],
+  ["keys", 1, ["kill", "kill", "close", "kill", "kill", "crash", "kill"]],
+  ["keys and ETags", 2, ["kill", "reload", "kill", "kill", "leave", "kill", "kill"]],
+  ["ETags and unique names", 3, ["kill", "kill", "crash", "kill", "close", "kill", "kill"]],
+  ["plain", 1, ["kill", "leave", "kill", "kill", "reload", "kill", "kill"]],
+  ["keys", 3, ["kill", "crash", "kill", "kill", "kill", "leave", "kill"]],
+  ["keys and ETags", 2, ["kill", "kill", "close", "kill", "kill", "reload", "kill"]],
 ];
 
 let folder;
@@ -28,11 +29,11 @@ before(async () => {
 });
 after(() => folder && removeDir(dirname(folder)));
 
-for (const [at, [kind, plan]] of PROFILES.entries()) {
+for (const [at, [kind, tabs, plan]] of PROFILES.entries()) {
   const number = at + 1;
-  test(`profile_${number}_killed_five_times_gets_what_it_was_promised_on_a_server_of_kind_${kind.replaceAll(" ", "_")}`, async (t) => {
+  test(`profile_${number}_of_${tabs}_tabs_killed_five_times_gets_what_it_was_promised_on_a_server_of_kind_${kind.replaceAll(" ", "_")}`, async (t) => {
     const seed = SEED + at;
-    const { violations, wipes, edits, acknowledged, requests } = await torment({ seed, folder, plan, kind });
+    const { violations, wipes, edits, acknowledged, requests } = await torment({ seed, folder, plan, kind, tabs });
     t.diagnostic(`seed ${seed}: ${edits} edits, ${acknowledged} acknowledged, ${requests} requests`);
     assert.deepEqual(violations, []);
     assert.equal(wipes.reported, wipes.seen, "what the browser has thrown away is told");

@@ -20,11 +20,12 @@ function settled(act = () => {}, server = { keys: true, once: true }) {
     ...{ path: `/things/${id ?? ""}`, headers: { "idempotency-key": key } },
   });
   const what = {
-    ...{ ledger, write, row, rows: [row], items: [{ ...row }], pending: [] },
+    ...{ ledger, write, row, rows: [row], items: [{ ...row }], pending: [], others: [] },
     log: [write("POST", undefined, made, "k1"), write("PUT", "1", row, "k2")],
   };
   act(what);
-  ledger.settled(what);
+  const { rows, log, items, pending, others } = what;
+  ledger.settled({ rows, log, tabs: [{ items, pending }, ...others] });
   return ledger.violations;
 }
 
@@ -42,6 +43,16 @@ for (const [name, pattern, act] of [
     (what) => Object.assign(what, { rows: [], items: [] }),
   ],
   ["an_item_that_is_not_the_same_here_and_there", /is .* here and .* on the server/, ({ items }) => (items[0].c = 5)],
+  [
+    "a_second_tab_that_does_not_show_what_the_server_holds",
+    /is .* in tab 2 and .* on the server/,
+    ({ row, others }) => others.push({ items: [{ ...row, c: 5 }], pending: [], name: "in tab 2" }),
+  ],
+  [
+    "an_edit_that_waits_in_the_eyes_of_a_second_tab",
+    /t still waits/,
+    ({ items, others }) => others.push({ items, pending: [{ tag: "t", state: "waiting" }] }),
+  ],
   ["a_create_that_took_effect_twice", /was created 2 times/, ({ ledger }) => ledger.created("2", "t")],
   ["an_edit_that_still_waits", /t still waits/, ({ pending }) => pending.push({ tag: "t", state: "waiting" })],
   [
@@ -72,12 +83,24 @@ test("a_stored_edit_that_is_missing_after_a_restart_is_seen_unless_a_wipe_was_to
     return ledger;
   };
   const lost = stored();
-  lost.loaded([], [], "session 2");
+  const nothing = { items: [], pending: [], when: "session 2" };
+  lost.loaded(nothing);
   assert.match(lost.violations.join("\n"), /session 2: the page after a restart lacks t/);
   const wiped = stored();
   wiped.wiped([]);
-  wiped.loaded([], [], "session 2");
+  wiped.loaded(nothing);
   assert.deepEqual([wiped.violations, wiped.excused], [[], 1]);
+});
+
+test("an_edit_that_another_tab_has_stored_since_a_page_began_to_load_may_be_missing_in_it_and_an_earlier_one_may_not", () => {
+  const ledger = new Ledger({ keys: true, once: true });
+  for (const seq of [FIRST, FIRST + 1]) {
+    ledger.edited({ tag: `t${seq}`, seq, action: "create", field: "a" });
+    ledger.stored(seq);
+  }
+  ledger.loaded({ items: [], pending: [], when: "session 2", known: 1 });
+  assert.equal(ledger.violations.length, 1);
+  assert.match(ledger.violations[0], new RegExp(`lacks t${FIRST}: all`));
 });
 
 test("an_item_whose_stored_delete_did_not_arrive_is_seen", () => {

@@ -4,9 +4,11 @@
  *
  * - `edited(edit)`, `stored(seq)`: as a page tells. `created(id, tag)`: the server has made a row.
  * - `wiped()`: the library has said that the database is gone: what was not sent is lost, and was reported.
- * - `loaded(items, pending)`: what is there after a restart holds every stored edit. (A row whose key was never heard of comes with the list, as
+ * - `loaded({ items, pending, when, known })`: what is there after a restart holds every edit that was stored before; `known`: what
+ *   `acknowledged` was when the page began to load, as other tabs may go on. (A row whose key was never heard of comes with the list, as
  *   somebody else's, until the create that made it is repeated: beside the item, or, while its delete waits, instead of it.)
- * - `settled({ rows, log, items, pending })`: at the end, with everything sent: the same of the server, and what its log shows.
+ * - `settled({ rows, log, tabs })`: at the end, with everything sent: the same of the server, and what its log shows; `tabs`:
+ *   `{ items, pending }` of each tab. `differences(rows, tab)`: in what such a tab is not what the server holds, as texts.
  *
  * `new Ledger({ keys, once })`: whether the server honours idempotency keys, and whether a create cannot be doubled on it.
  */
@@ -23,6 +25,7 @@ export class Ledger {
   /** tag → its edits, in order. */
   #items = new Map();
   #edits = new Map();
+  #acknowledged = 0;
   /** session → the last edit that it told. */
   #told = new Map();
 
@@ -56,11 +59,11 @@ export class Ledger {
   }
 
   get acknowledged() {
-    return [...this.#edits.values()].filter(({ wasStored }) => wasStored).length;
+    return this.#acknowledged;
   }
 
   edited({ tag, seq, action, field }) {
-    const edit = { seq, action, field, isStored: false, wasStored: false };
+    const edit = { seq, action, field, isStored: false };
     if (!this.#items.has(tag)) this.#items.set(tag, { edits: [], isWiped: false });
     this.#items.get(tag).edits.push(edit);
     this.#edits.set(seq, edit);
@@ -68,7 +71,7 @@ export class Ledger {
   }
 
   stored(seq) {
-    Object.assign(this.#edits.get(seq), { isStored: true, wasStored: true });
+    Object.assign(this.#edits.get(seq), { isStored: true, place: (this.#acknowledged += 1) });
   }
 
   created(id, tag) {
@@ -88,27 +91,33 @@ export class Ledger {
     }
   }
 
-  loaded(items, pending, when) {
+  loaded({ items, pending, when, known = Infinity }) {
     const deleted = new Set(pending.filter(({ action }) => action === "delete").map(({ tag }) => tag));
-    this.#compare(byTag(items), deleted, `${when}: the page after a restart`);
+    this.#compare(byTag(items), deleted, `${when}: the page after a restart`, { known });
     for (const { tag, state, reason } of pending)
       if (state === "parked" && !reason?.code) this.broken(`${when}: ${tag} is parked without a reason`);
   }
 
-  settled({ rows, log, items, pending }) {
+  settled({ rows, log, tabs }) {
     const writes = log.filter(({ method }) => ["POST", "PUT", "PATCH", "DELETE"].includes(method));
     this.#keys(writes);
     this.#order(writes);
     this.#inventions(writes);
     for (const [tag, times] of this.#creates)
       if (times > 1 && this.#server.once) this.broken(`${tag} was created ${times} times${this.heard(writes, tag)}`);
-    const parked = parkedOf(pending);
-    for (const { tag } of pending) if (!parked.has(tag)) this.broken(`${tag} still waits`);
-    const [there, here] = [byTag(rows), byTag(items)];
-    this.#compare(there, parked, "the server", (tag) => this.heard(writes, tag));
-    for (const tag of new Set([...there.keys(), ...here.keys()]))
-      if (!parked.has(tag) && !this.#isDouble(tag) && print(there.get(tag)) !== print(here.get(tag)))
-        this.broken(`${tag} is ${print(here.get(tag))} here and ${print(there.get(tag))} on the server`);
+    for (const { pending } of tabs) {
+      const parked = parkedOf(pending);
+      for (const { tag } of pending) if (!parked.has(tag)) this.broken(`${tag} still waits`);
+    }
+    this.#compare(byTag(rows), parkedOf(tabs[0].pending), "the server", { heard: (tag) => this.heard(writes, tag) });
+    for (const tab of tabs) for (const text of this.differences(rows, tab)) this.broken(text);
+  }
+
+  differences(rows, { items, pending, name = "here" }) {
+    const [there, here, parked] = [byTag(rows), byTag(items), parkedOf(pending)];
+    return [...new Set([...there.keys(), ...here.keys()])]
+      .filter((tag) => !parked.has(tag) && !this.#isDouble(tag) && print(there.get(tag)) !== print(here.get(tag)))
+      .map((tag) => `${tag} is ${print(here.get(tag))} ${name} and ${print(there.get(tag))} on the server`);
   }
 
   /** Something that must not be. */
@@ -117,10 +126,10 @@ export class Ledger {
   }
 
   /** Every stored edit is in what is held, or was followed by another that is. */
-  #compare(held, except, whose, heard = () => "") {
+  #compare(held, except, whose, { heard = () => "", known } = {}) {
     for (const [tag, item] of this.#items) {
       if (except.has(tag) || this.#isDouble(tag)) continue;
-      const missing = (held.get(tag) ?? [undefined]).map((row) => this.#missing(item, row));
+      const missing = (held.get(tag) ?? [undefined]).map((row) => this.#missing(item, row, known));
       if (missing.some((whys) => whys.length === 0)) continue;
       for (const why of missing[0]) this.broken(`${whose} lacks ${tag}: ${why}${heard(tag)}`);
     }
@@ -131,10 +140,10 @@ export class Ledger {
     return this.#creates.get(tag) > 1;
   }
 
-  #missing({ edits }, row) {
-    const stored = edits.filter(({ isStored }) => isStored);
+  #missing({ edits }, row, known = Infinity) {
+    const stored = edits.filter(({ isStored, place }) => isStored && place <= known);
     const deleted = edits.find(({ action }) => action === "delete");
-    if (deleted?.isStored) return row ? [`its delete ${deleted.seq}`] : [];
+    if (stored.includes(deleted)) return row ? [`its delete ${deleted.seq}`] : [];
     if (stored.length === 0) return [];
     if (!row) return deleted ? [] : [`all of it, from ${stored[0].seq} to ${stored.at(-1).seq}`];
     const last = (field) => stored.findLast((edit) => field === "seq" || edit.field === field)?.seq;

@@ -1,12 +1,14 @@
 /**
- * The page that is tormented. It connects to the witness, loads the store, says what it finds, and edits when it is told to.
+ * The page that is tormented. It connects to the witness, loads the store, says what it finds, and edits when it is told to. Of several tabs
+ * each edits only what is its own, by the number in the item's tag: so the edits of an item have one order. It looks at the rest.
  *
  * Every edit writes its own number into `seq` and into one of the fields `a`, `b`, `c`, so that the server's rows and log tell which
  * edits they hold. The number is that of the session times a million, plus one for each edit. What is told to the witness:
  * - `loaded`: what the store holds when `onceLoaded()` has settled, and `isNew`: whether the page's own mark in another database of this
  *   origin was not there. Chromium throws all databases of an origin away at once; the mark is looked for after the store has met them first.
  * - `edit`, before the edit is made; `stored`, after its `onceStored()` has resolved; `unstored`, after that has rejected.
- * - `state`: what the store holds, when asked to.
+ * - `sender`: whether this tab is the one that sends, whenever that changes.
+ * - `state`: what the store holds, when asked to; `rested`: that no edit is made any more, when told to rest.
  */
 import { generator } from "./random.js";
 
@@ -56,7 +58,9 @@ async function session(given) {
   const tell = (what) => socket.send(JSON.stringify(what));
   const { number } = await next();
   addEventListener("error", ({ message }) => tell({ told: "uncaught", message }));
-  addEventListener("unhandledrejection", ({ reason }) => tell({ told: "uncaught", message: String(reason) }));
+  addEventListener("unhandledrejection", ({ reason }) =>
+    tell({ told: "uncaught", message: reason?.stack ?? String(reason) }),
+  );
 
   await given.init();
   const store = new Store({
@@ -81,9 +85,13 @@ async function session(given) {
 
   let edits = 0;
   let unstored = 0;
+  let working;
+  let rests = false;
   let go;
-  function announced(item, action, values) {
-    const seq = number * given.perSession + ++edits;
+  function announced(item, action, values, isMine) {
+    let seq;
+    do seq = number * given.perSession + ++edits;
+    while (!item && !isMine(seq));
     const field = fields[Math.floor(values * fields.length)];
     const tag = item?.tag ?? "t" + seq;
     tell({ told: "edit", tag, seq, action, field });
@@ -112,15 +120,16 @@ async function session(given) {
   }
 
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  async function work({ seed, human }) {
+  async function work({ seed, human, place, tabs }) {
     const random = given.generator(seed);
-    for (let last; human || edits < limits.edits;) {
-      const { items } = store;
+    const isMine = (digits) => digits % tabs === place;
+    for (let last; !rests && (human || edits < limits.edits);) {
+      const items = store.items.filter(({ tag }) => isMine(Number(tag.slice(1))));
       const item = items[Math.floor(random() * items.length)];
       const dice = random();
-      const make = item === undefined || (dice < 0.4 && items.length < limits.items);
+      const make = item === undefined || (dice < 0.4 && items.length < limits.items / tabs);
       const action = make ? "create" : dice < 0.85 ? "update" : "delete";
-      const told = announced(make ? undefined : item, action, random());
+      const told = announced(make ? undefined : item, action, random(), isMine);
       // A delete says nothing of itself when it arrives: it is made when the witness has heard of it.
       if (action === "delete") await new Promise((resolve) => (go = resolve));
       last = edit(told);
@@ -132,7 +141,12 @@ async function session(given) {
   }
 
   const commands = {
-    work: (told) => void work(told),
+    work: (told) => (working = work(told)),
+    async rest() {
+      rests = true;
+      await working;
+      tell({ told: "rested" });
+    },
     go: () => go(),
     tell: () => tell({ told: "state", ...state() }),
     retry() {
@@ -153,11 +167,19 @@ async function session(given) {
         resolve(isNew);
       };
     });
+  let isSender;
+  const tellOfSender = () => {
+    if (isSender === store.status.sender) return;
+    isSender = store.status.sender;
+    tell({ told: "sender", isSender });
+  };
+  store.subscribe(tellOfSender);
   const failed = await store.onceLoaded().then(() => undefined, fault);
   const then = state();
   tell({ told: "loaded", isNew: await marked(), failed, ...then });
+  tellOfSender();
   for (;;) {
     const told = await next();
-    commands[told.do](told);
+    void commands[told.do](told);
   }
 }

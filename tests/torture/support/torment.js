@@ -1,11 +1,14 @@
 /**
  * One browser profile, ended again and again in the middle of its edits, and opened again with what is left on the disk.
  *
- * `await torment({ seed, folder, plan, kind })` → what came of it. `folder`: the unpacked package. `plan`: how each session ends, of
- * `ENDINGS`. `kind`: one of `SERVERS`. The same seed draws the same faults, edits and moments; what the machine makes of them is its own affair.
+ * `await torment({ seed, folder, plan, kind, tabs })` → what came of it. `folder`: the unpacked package. `plan`: how each session ends, of
+ * `ENDINGS`. `kind`: one of `SERVERS`. `tabs`: how many have the store open at once, at most; all edit, each its own items. Some endings end
+ * the whole browser; any other ends one tab, at times the one that sends, while the others go on. The same seed draws the same faults, edits and
+ * moments; what the machine makes of them is its own affair.
  *
- * Result: `{ violations, endings, wipes: { seen, reported, made }, edits, acknowledged, excused, doubled, requests, parked, cells }`; `endings`,
- * `parked` and `cells` are maps to counts.
+ * Result: `{ violations, endings, wipes: { seen, reported, made }, several: { opened, left, senders }, edits, acknowledged, excused, doubled, requests,
+ * parked, cells }`; `several`: pages that were opened when, or while, another was, that were ended while others went on, and that were the sender then;
+ * `endings`, `parked` and `cells` are maps to counts.
  */
 import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,7 +18,7 @@ import { launch, removeDir, tempDir, until } from "../../e2e/support/browser.js"
 import { contentOf } from "../../e2e/support/packed-site.js";
 import { ACTIONS, Faults, add } from "./faults.js";
 import { Ledger, parkedOf } from "./ledger.js";
-import { page } from "./page.js";
+import { page as pageOf } from "./page.js";
 import { draws } from "./random.js";
 import { witness } from "./witness.js";
 
@@ -28,6 +31,7 @@ export const SERVERS = {
 
 /** How a session ends. `damage`: killed, and then a byte of the database's log is changed, at which Chromium throws all of it away. */
 export const ENDINGS = ["kill", "damage", "crash", "close", "reload", "leave"];
+const OF_THE_BROWSER = ["kill", "damage"];
 
 /** Most of the time something is wrong with the server. */
 const MOODS = ["well", "faulty", "faulty", "faulty", "away"];
@@ -39,6 +43,8 @@ const LOAD_LIMIT_MS = 60_000;
 const SEND_LIMIT_MS = 120_000;
 /** What is parked is tried again when all is well; what is refused even then stays parked. */
 const RETRY_LIMIT_MS = 20_000;
+/** What one tab has sent is soon seen in the others. */
+const SEEN_LIMIT_MS = 20_000;
 const BLANK = `<!doctype html><html lang="en"><title>Elsewhere</title></html>`;
 
 export async function torment(options) {
@@ -65,28 +71,30 @@ class Profile {
   #collection;
   #witness;
   #browser;
-  #page;
-  #told = {};
+  /** `{ place, page, query, session }` of each; without a session while the store is not open in it. */
+  #tabs;
   #loads = 0;
   #onStored = () => {};
   #counts = { endings: new Map(), cells: new Map(), parked: new Map(), seen: 0, reported: 0, made: 0 };
+  #several = { opened: 0, left: 0, senders: 0 };
 
-  constructor({ seed, folder, plan, kind }) {
+  constructor({ seed, folder, plan, kind, tabs = 1 }) {
     this.#draws = draws(seed);
     this.#folder = folder;
     this.#plan = plan;
     this.#kind = SERVERS[kind];
+    this.#tabs = Array.from({ length: tabs }, (_, place) => ({ place }));
     this.ledger = new Ledger(this.#kind);
   }
 
   async live() {
     await this.#prepare();
     for (const ending of this.#plan) {
-      await this.#load(this.#draws.pick(MOODS));
-      await this.#work();
+      const opened = await this.#load(this.#draws.pick(MOODS));
+      await this.#work(opened);
       await this.#finish(ending);
     }
-    await this.#load("well");
+    await this.#load("well", 1);
     await this.#settle();
   }
 
@@ -100,69 +108,112 @@ class Profile {
   result() {
     const { violations, edits, acknowledged, excused, doubled } = this.ledger;
     const { endings, cells, parked, seen, reported, made } = this.#counts;
+    const several = this.#several;
     const log = this.#server?.log ?? [];
     this.#faults?.count(log, cells);
     const wipes = { seen, reported, made };
     const requests = log.length;
-    return { violations, endings, wipes, edits, acknowledged, excused, doubled, requests, parked, cells };
+    return { violations, endings, wipes, several, edits, acknowledged, excused, doubled, requests, parked, cells };
   }
 
   async #prepare() {
     this.#dir = await tempDir();
     this.#witness = await witness((session, message) => this.#hear(session, message));
-    const pages = { "/": page(this.#witness.url, { timeout: TIMEOUT_MS }), "/elsewhere": BLANK };
+    const pages = { "/": pageOf(this.#witness.url, { timeout: TIMEOUT_MS }), "/elsewhere": BLANK };
     this.#server = await new FaultServer({ site: (path) => contentOf(path, this.#folder, pages) }).start();
     this.#collection = this.#server.collection("things", this.#kind.habits);
     this.#collection.onChange = ({ action, data }) => {
       if (action === "create") this.ledger.created(data.id, data.tag);
     };
-    this.#faults = new Faults(this.#server, this.#draws, this.#kind);
+    // Of its own, since how many requests there are is the machine's affair.
+    this.#faults = new Faults(this.#server, draws(this.#draws.below(2 ** 32)), this.#kind);
   }
 
   #hear(session, { told, ...message }) {
     if (told === "edit") {
       this.ledger.edited(message);
-      if (message.action === "delete") this.#witness.session.say({ do: "go" });
+      if (message.action === "delete") session.say({ do: "go" });
     } else if (told === "stored") {
       this.ledger.stored(message.seq);
       this.#onStored();
     } else if (told === "unstored") this.ledger.broken(`edit ${message.seq} was not stored: ${message.code}`);
     else if (told === "uncaught") this.ledger.broken(`the page: ${message.message}`);
-    else this.#told = { ...message, session, told };
+    else if (told === "sender") session.isSender = message.isSender;
+    else session.told = { ...message, told };
   }
 
+  /** The next `told` of a session. */
   #hears(told, session, limit) {
-    const heard = () => this.#told.told === told && this.#told.session === session && this.#told;
-    return until(heard, { timeoutMs: limit, what: `session ${session} tells its ${told}` });
+    const heard = () => session.told?.told === told && session.told;
+    return until(heard, { timeoutMs: limit, what: `session ${session.number} tells its ${told}` });
   }
 
-  async #load(mood) {
+  async #asks(session, what, told) {
+    session.told = undefined;
+    session.say({ do: what });
+    return this.#hears(told, session, LOAD_LIMIT_MS);
+  }
+
+  get #open() {
+    return this.#tabs.filter(({ session }) => session);
+  }
+
+  /** Opens the store in tabs in which it is not, at the same time, while it may be open in others; `share`: in how many of them. */
+  async #load(mood, share = 0.7) {
     this.#faults.set(mood);
-    this.#browser ??= await launch(this.#dir);
-    this.#page ??= this.#browser.page;
-    // A page that was just reloaded may be the one before, and be about to go.
-    const query = `?load=${(this.#loads += 1)}`;
-    await this.#page.goto(`${this.#server.origin}/${query}`);
-    const number = await until(() => this.#witness.session?.query === query && this.#witness.session.number);
-    const { items, pending, isNew, status, failed } = await this.#hears("loaded", number, LOAD_LIMIT_MS);
-    const when = `session ${number}, ${mood}${failed ? `, ${failed.code}` : ""}`;
-    const { code, message } = status.storageError ?? {};
-    if (code === "E_DATA_LOSS") this.#counts.reported += 1;
-    // What cannot be opened now may be there the next time.
-    if (isNew === undefined && !status.durable) return void add(this.#counts.cells, `not opened × ${code}`);
-    if (this.ledger.holds && isNew) {
-      this.#counts.seen += 1;
-      if (code !== "E_DATA_LOSS")
-        this.ledger.broken(`${when}: the database was wiped, and nothing tells of it: ${message}`);
-      this.ledger.wiped(this.#collection.rows());
-    } else if (code) this.ledger.broken(`${when}: ${message}`);
-    return void this.ledger.loaded(items, pending, when);
+    if (!this.#browser) {
+      this.#browser = await launch(this.#dir);
+      for (const tab of this.#tabs)
+        tab.page = tab.place === 0 ? this.#browser.page : await this.#browser.context.newPage();
+    }
+    const drawn = this.#tabs.map(() => this.#draws.chance(share));
+    const some = this.#open.length > 0 || drawn.some(Boolean);
+    const opening = this.#tabs.filter(({ session, place }) => !session && (some ? drawn[place] : place === 0));
+    const known = this.ledger.acknowledged;
+    const found = await Promise.all(opening.map((tab) => this.#visit(tab)));
+    if (this.#open.length > 1) this.#several.opened += opening.length;
+    this.#compare(found, mood, known);
+    return opening;
   }
 
-  /** Settles at the moment at which the session is to end. */
-  async #work() {
-    const human = this.#draws.chance(0.3);
-    const most = 1 + this.#draws.below(human ? MOST_STORED.human : MOST_STORED.fast);
+  /** What is found in a page that is loaded. */
+  async #visit(tab) {
+    // A page that was just reloaded may be the one before, and be about to go.
+    tab.query = `?load=${(this.#loads += 1)}`;
+    await tab.page.goto(`${this.#server.origin}/${tab.query}`);
+    tab.session = await until(() => this.#witness.sessions.get(tab.query), { what: "a page connects to the witness" });
+    return { number: tab.session.number, ...(await this.#hears("loaded", tab.session, LOAD_LIMIT_MS)) };
+  }
+
+  #compare(found, mood, known) {
+    for (const page of found) {
+      const { code, message } = page.status.storageError ?? {};
+      page.when = `session ${page.number}, ${mood}${page.failed ? `, ${page.failed.code}` : ""}`;
+      Object.assign(page, { code, message, known });
+    }
+    // What cannot be opened now may be there the next time.
+    const isClosed = ({ isNew, status }) => isNew === undefined && !status.durable;
+    for (const { code } of found.filter(isClosed)) add(this.#counts.cells, `not opened × ${code}`);
+    const opened = found.filter((page) => !isClosed(page));
+    const tells = opened.some(({ code }) => code === "E_DATA_LOSS");
+    if (tells) this.#counts.reported += 1;
+    // Of several that are opened at once any may be the first to meet the mark, or what is gone.
+    const first = this.ledger.holds && opened.find(({ isNew }) => isNew);
+    if (first) {
+      this.#counts.seen += 1;
+      if (!tells)
+        this.ledger.broken(`${first.when}: the database was wiped, and nothing tells of it: ${first.message}`);
+      this.ledger.wiped(this.#collection.rows());
+    }
+    for (const { code, message, when } of opened)
+      if (code && !(first && code === "E_DATA_LOSS")) this.ledger.broken(`${when}: ${message}`);
+    for (const page of opened) this.ledger.loaded(page);
+  }
+
+  /** Settles at the moment at which a session is to end. */
+  async #work(opened) {
+    const works = this.#tabs.map(() => ({ human: this.#draws.chance(0.3), seed: this.#draws.below(2 ** 32) }));
+    const most = 1 + this.#draws.below(works.every(({ human }) => human) ? MOST_STORED.human : MOST_STORED.fast);
     let stored = 0;
     const enough = new Promise((resolve) => {
       this.#onStored = () => {
@@ -170,94 +221,118 @@ class Profile {
         if (stored >= most) resolve();
       };
     });
-    this.#witness.session.say({ do: "work", seed: this.#draws.below(2 ** 32), human });
+    const tabs = this.#tabs.length;
+    for (const { place, session } of opened) session.say({ do: "work", ...works[place], place, tabs });
     // Not before the first word, so that no session is without edits; afterwards at any time.
     await Promise.race([enough, sleep(this.#draws.between(100, LONGEST_SESSION_MS))]);
-    if (this.#draws.chance(0.5)) this.#faults.set(this.#draws.pick(MOODS));
+    const changes = this.#draws.chance(0.5);
+    const mood = this.#draws.pick(MOODS);
+    if (changes) this.#faults.set(mood);
   }
 
   async #finish(ending) {
-    const { closed } = this.#witness.session;
+    const [which, ofSender] = [this.#draws.between(0, 1), this.#draws.chance(0.5)];
     add(this.#counts.endings, ending);
-    for (const { method, applied, answeredAt } of this.#server.log)
-      if (answeredAt === undefined && method !== "OPTIONS")
+    const openTabs = this.#open;
+    const sender = openTabs.find(({ session }) => session.isSender);
+    const victim = (ofSender && sender) || openTabs[Math.floor(which * openTabs.length)];
+    const gone = OF_THE_BROWSER.includes(ending) ? openTabs : [victim];
+    if (gone.length < openTabs.length) {
+      this.#several.left += 1;
+      if (victim === sender) this.#several.senders += 1;
+    }
+    const queries = gone.map(({ query }) => query);
+    const unanswered = this.#server.log.filter(
+      ({ headers, answeredAt }) =>
+        answeredAt === undefined && queries.some((query) => headers.referer?.endsWith(query)),
+    );
+    for (const { method, applied } of unanswered)
+      if (method !== "OPTIONS")
         add(this.#counts.cells, `${ending} × ${applied ? "done" : "arrived"}, not answered × ${ACTIONS[method]}`);
-    await this.#end[ending]();
-    await closed;
+    await this.#end[ending](victim);
+    await Promise.all(gone.map(({ session }) => session.closed));
+    for (const tab of gone) tab.session = undefined;
     // What was left without an answer stays so, and is not counted again.
-    for (const entry of this.#server.log) entry.answeredAt ??= Infinity;
+    for (const entry of unanswered) entry.answeredAt ??= Infinity;
   }
 
   #end = {
     kill: async () => {
       await this.#browser.kill();
-      this.#browser = this.#page = undefined;
+      this.#browser = undefined;
     },
     damage: async () => {
       await this.#end.kill();
       if (await damaged(this.#dir)) this.#counts.made += 1;
     },
-    crash: async () => {
-      const devtools = await this.#browser.context.newCDPSession(this.#page);
-      const crashed = new Promise((resolve) => this.#page.once("crash", resolve));
+    crash: async (tab) => {
+      const devtools = await this.#browser.context.newCDPSession(tab.page);
+      const crashed = new Promise((resolve) => tab.page.once("crash", resolve));
       // It is never answered.
       devtools.send("Page.crash").catch(() => {});
       await crashed;
-      await this.#replace();
+      await this.#replace(tab);
     },
-    close: () => this.#replace(),
-    reload: () => this.#page.reload({ waitUntil: "commit" }),
-    leave: () => this.#page.goto(`${this.#server.origin}/elsewhere`),
+    close: (tab) => this.#replace(tab),
+    reload: ({ page: old }) => old.reload({ waitUntil: "commit" }),
+    leave: ({ page: old }) => old.goto(`${this.#server.origin}/elsewhere`),
   };
 
   /** Another tab instead of this one. */
-  async #replace() {
-    const old = this.#page;
-    this.#page = await this.#browser.context.newPage();
+  async #replace(tab) {
+    const old = tab.page;
+    tab.page = await this.#browser.context.newPage();
     await old.close();
   }
 
   /** Everything is sent, and then compared. */
   async #settle() {
-    const { number, say } = this.#witness.session;
-    const state = async () => {
-      this.#told = {};
-      say({ do: "tell" });
-      return this.#hears("state", number, LOAD_LIMIT_MS);
-    };
-    const drained = async (mayBeParked, timeoutMs) => {
+    const sessions = this.#tabs.map(({ session }) => session);
+    await Promise.all(sessions.map((session) => this.#asks(session, "rest", "rested")));
+    const states = () =>
+      Promise.all(
+        sessions.map(async (session) => {
+          return { ...(await this.#asks(session, "tell", "state")), name: `in session ${session.number}` };
+        }),
+      );
+    const reached = async (isReached, timeoutMs) => {
       let last;
-      const done = async () => {
-        last = await state();
-        const parked = mayBeParked ? parkedOf(last.pending) : new Set();
-        return last.pending.every(({ tag }) => parked.has(tag));
-      };
-      await until(done, { timeoutMs, what: "everything is sent or parked" }).catch(() => {});
+      const done = async () => (last = await states()).every(isReached);
+      await until(done, { timeoutMs, what: "all tabs are so far" }).catch(() => {});
       return last;
     };
-    let last = await drained(true, SEND_LIMIT_MS);
-    const parked = parkedOf(last.pending);
-    for (const { tag, state: at, reason } of last.pending)
-      if (!parked.has(tag) || (at === "parked" && !reason?.code)) this.#stuck(tag, last);
-      else if (at === "parked") add(this.#counts.parked, `${reason.code} ${reason.status ?? ""}`.trim());
-    if (last.pending.length > 0) {
-      say({ do: "retry" });
-      last = await drained(false, RETRY_LIMIT_MS);
-      for (const { state: at, reason } of last.pending)
-        if (at === "parked") add(this.#counts.parked, `for good: ${reason?.code ?? "no reason"}`);
+    let tabs = await reached(({ pending }) => pending.every(({ tag }) => parkedOf(pending).has(tag)), SEND_LIMIT_MS);
+    for (const tab of tabs) this.#stuck(tab);
+    this.#parked(tabs[0]);
+    if (tabs.some(({ pending }) => pending.length > 0)) {
+      // Whichever tab is asked, the one that sends does it.
+      this.#draws.pick(sessions).say({ do: "retry" });
+      tabs = await reached(({ pending }) => pending.length === 0, RETRY_LIMIT_MS);
+      this.#parked(tabs[0], "for good: ");
     }
     await until(() => this.#faults.isQuiet, { what: "no request waits in the server" });
-    const { items, pending } = await state();
-    this.ledger.settled({ rows: this.#collection.rows(), log: this.#server.log, items, pending });
+    const rows = () => this.#collection.rows();
+    tabs = await reached((tab) => this.ledger.differences(rows(), tab).length === 0, SEEN_LIMIT_MS);
+    this.ledger.settled({ rows: rows(), log: this.#server.log, tabs });
   }
 
-  /** Tells of an edit that is neither sent nor parked, with all that the server has heard of its item. */
-  #stuck(tag, { pending, items, status }) {
-    const item = items.find((one) => one.tag === tag);
-    const edits = JSON.stringify(pending.filter((one) => one.tag === tag));
-    this.ledger.broken(
-      `${tag} is neither sent nor parked: ${edits}, ${JSON.stringify({ item, status })}${this.ledger.heard(this.#server.log, tag)}`,
-    );
+  #parked({ pending }, how = "") {
+    for (const { state, reason } of pending)
+      if (state === "parked")
+        add(this.#counts.parked, `${how}${reason?.code ?? "no reason"} ${reason?.status ?? ""}`.trim());
+  }
+
+  /** Tells of edits that are neither sent nor parked, with all that the server has heard of their items. */
+  #stuck({ pending, items, status, name }) {
+    const parked = parkedOf(pending);
+    for (const { tag, state, reason } of pending) {
+      if (parked.has(tag) && (state !== "parked" || reason?.code)) continue;
+      const item = items.find((one) => one.tag === tag);
+      const edits = JSON.stringify(pending.filter((one) => one.tag === tag));
+      this.ledger.broken(
+        `${tag} is neither sent nor parked ${name}: ${edits}, ${JSON.stringify({ item, status })}${this.ledger.heard(this.#server.log, tag)}`,
+      );
+    }
   }
 }
 
