@@ -52,10 +52,6 @@ impl<R> Items<R> {
         self.closed.contains(&id)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Item<R>> {
-        self.slots.iter_mut().filter_map(|slot| slot.as_deref_mut())
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = (ItemId, &Item<R>)> {
         (0..).map(ItemId).zip(&self.slots).filter_map(|(id, slot)| Some((id, slot.as_deref()?)))
     }

@@ -34,6 +34,9 @@ pub const OUTAGE_MISSED: Millis = Millis(5_000);
 /// How long a tab waits for a word of the sender before it takes its place: much longer than a page is busy, and short
 /// enough that what is edited beside a frozen tab is sent while somebody looks.
 pub const SILENCE: Millis = Millis(5_000);
+/// How long a tab with unsent edits goes without a word of the sender before it asks for one. The sender may have been silent because
+/// the server is out of reach; then this is one message and one look into the database.
+pub const HEARTBEAT: Millis = Millis(30_000);
 /// How long a sender that has written nothing may send an attempt again without writing. Shorter than the silence after which
 /// another tab takes its place.
 pub const LEASE: Millis = Millis(2_500);

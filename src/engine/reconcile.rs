@@ -256,17 +256,22 @@ impl<R: Row> Engine<R> {
         } else {
             self.learn(id, Learnt { row: told.clone(), validator, asked }, OK);
         }
-        if awaited {
+        let has_no_record = self.items.get(id).is_some_and(|item| !item.kept) && self.stores[store].tabs.is_some();
+        if awaited || has_no_record {
             self.touch(id);
             self.reslot(id);
         }
         is_newest
     }
 
-    /// A row that is new here, unless its deletion is newer than the question: then false.
+    /// A row that is new here, unless its deletion is newer than the question, or may be: then false.
     fn welcome(&mut self, store: StoreId, key: Key, told: RemoteRow<R>, asked: Instant) -> bool {
         let buried = self.stores[store].buried.iter().any(|(dead, when)| *dead == key && *when >= asked);
         if buried {
+            return false;
+        }
+        if self.has_caught_up_since(store, asked) {
+            self.ask_collection(store);
             return false;
         }
         let id = self.insert_new(store, told.row, Some(key));
@@ -350,10 +355,12 @@ impl<R: Row> Engine<R> {
                     }
                 }
                 self.note_validator(sent.store, validator.is_some());
+                self.ask_for_awaited(id);
             }
             (Outcome::Parked(Code::NotFound), _) => {
                 self.origins[sent.origin].forgive(task);
                 let _ = self.missing(id, sent.asked, fault(outcome, answer));
+                self.ask_for_awaited(id);
             }
             (
                 Outcome::Applied
@@ -379,6 +386,14 @@ impl<R: Row> Engine<R> {
         }
         self.reslot(id);
         self.run();
+    }
+
+    /// An answer about what is still awaited was passed over, because the item has changed since the question: it is asked once more.
+    fn ask_for_awaited(&mut self, id: ItemId) {
+        let awaited = self.items.get(id).filter(|item| item.awaited && self.leads(item.store)).map(|item| item.store);
+        if let Some(place) = awaited.and_then(|store| self.stores[store].origin) {
+            self.origins[place].ask(Task::Single(id));
+        }
     }
 
     /// The server does not have the item. False if that is left to what becomes of its edits.

@@ -11,7 +11,7 @@
 
 use super::{
     Engine,
-    config::{LEASE, SILENCE},
+    config::{HEARTBEAT, LEASE, SILENCE},
     edit::join,
     id::{CommandId, ItemId, Key, Seq, StoreId},
     input::Record,
@@ -21,7 +21,7 @@ use super::{
     row::{FieldSet, RemoteRow, Row},
     sorted::Set,
     store::Phase,
-    time::Millis,
+    time::{Instant, Millis},
 };
 
 /// Who wrote the records of a store last, and how often they were written.
@@ -157,6 +157,10 @@ pub(super) struct Tabs {
     number_read: u32,
     /// Since when an answer of the sender is waited for.
     waiting_since: Option<Millis>,
+    /// When it was last heard.
+    heard_at: Millis,
+    /// When the records were last read again.
+    caught_up: Instant,
     /// When a batch last passed the fence.
     passed: Millis,
     /// Whether another tab waits until everything is sent.
@@ -181,6 +185,8 @@ impl Tabs {
             number: 0,
             number_read: 0,
             waiting_since: None,
+            heard_at: Millis(0),
+            caught_up: Instant(0),
             passed: Millis(0),
             flushes: false,
         }
@@ -276,7 +282,8 @@ impl<R: Row> Engine<R> {
     pub(super) fn take_over_own(&mut self, id: ItemId, own: Vec<Own>) {
         let Some(item) = self.items.get_mut(id) else { return };
         let version = item.version + 1;
-        item.own.extend(own.into_iter().map(|own| Own { version, ..own }));
+        // What is in a note comes with that.
+        item.own.extend(own.into_iter().filter(|own| own.number == 0).map(|own| Own { version, ..own }));
     }
 
     /// What was done in this tab to an item and is not on its way yet, as notes with this number.
@@ -331,7 +338,7 @@ impl<R: Row> Engine<R> {
         let (phase, now) = (self.stores[store].phase, self.now);
         let Some(tabs) = self.stores[store].tabs.as_mut().filter(|_| phase != Phase::Closed) else { return };
         let before = tabs.role;
-        tabs.waiting_since = None;
+        (tabs.waiting_since, tabs.heard_at) = (None, now);
         if (before, won) == (Role::Leading, true) {
             return;
         }
@@ -391,7 +398,7 @@ impl<R: Row> Engine<R> {
             }
             Word::Hello | Word::Noted | Word::Flush => {}
             Word::Flushed => {
-                tabs.waiting_since = None;
+                (tabs.waiting_since, tabs.heard_at) = (None, self.now);
                 for token in std::mem::take(&mut self.stores[store].flushing) {
                     self.out.settled.push((token, Ok(())));
                 }
@@ -403,10 +410,10 @@ impl<R: Row> Engine<R> {
     }
 
     fn heard_commit(&mut self, store: StoreId, mark: Mark, news: Option<News<R>>) {
-        let phase = self.stores[store].phase;
+        let (phase, now) = (self.stores[store].phase, self.now);
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         if tabs.role != Role::Leading {
-            tabs.waiting_since = None;
+            (tabs.waiting_since, tabs.heard_at) = (None, now);
         }
         tabs.heard = tabs.heard.max(mark.count);
         if phase == Phase::Loading || tabs.is_busy() || mark.count <= tabs.mark.count {
@@ -425,11 +432,22 @@ impl<R: Row> Engine<R> {
     }
 
     fn follow_news(&mut self, store: StoreId, News { puts, erased, taken }: News<R>) {
-        if let Some(tabs) = self.stores[store].tabs.as_mut().filter(|_| !taken.is_empty()) {
-            tabs.behind |= std::mem::take(&mut tabs.shows_notes);
-        }
+        let shows_notes = |tabs: &mut Tabs| std::mem::take(&mut tabs.shows_notes);
+        let mut is_unclear = !taken.is_empty() && self.stores[store].tabs.as_mut().is_some_and(shows_notes);
         for (tab, number) in taken {
-            self.notes_are_kept(store, Taken { tab, number });
+            // What was done here may be in the record of another item than here, where a server has made two of one create.
+            let is_put = |item: &Item<R>| {
+                let is_it = |record: &Record<R>| {
+                    let is_same_row = record.remote_key.is_some() && record.remote_key == item.remote_key;
+                    record.storage_key == item.storage_key || is_same_row
+                };
+                puts.iter().any(is_it) || erased.contains(&item.storage_key)
+            };
+            let let_go = self.notes_are_kept(store, Taken { tab, number });
+            is_unclear |= let_go.into_iter().any(|id| self.items.get(id).is_some_and(|item| !is_put(item)));
+        }
+        if let Some(tabs) = &mut self.stores[store].tabs {
+            tabs.behind |= is_unclear;
         }
         for record in puts {
             self.adopt(store, record);
@@ -441,23 +459,27 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// Notes are in the records, and erased.
-    pub(super) fn notes_are_kept(&mut self, store: StoreId, taken: Taken) {
-        if taken.tab == self.tab() {
-            self.let_own_go(store, |number| number <= taken.number);
+    /// Notes are in the records, and erased; the items of those that are of this tab.
+    pub(super) fn notes_are_kept(&mut self, store: StoreId, taken: Taken) -> Vec<ItemId> {
+        if taken.tab != self.tab() {
+            return Vec::new();
         }
+        self.let_own_go(store, |number| number <= taken.number)
     }
 
-    /// What was noted with these numbers is in the records.
-    fn let_own_go(&mut self, store: StoreId, is_taken: impl Fn(u32) -> bool) {
-        for item in self.items.iter_mut() {
-            if item.store == store && !item.own.is_empty() {
-                let is_made = |item: &Item<R>| item.own.iter().any(|own| own.deed == Deed::Edit(Action::Create));
-                let was_made = is_made(item);
-                item.own.retain(|own| own.number == 0 || !is_taken(own.number));
-                item.kept |= item.own.is_empty() || was_made && !is_made(item);
-            }
+    /// What was noted with these numbers is in the records; the items that it was done to.
+    fn let_own_go(&mut self, store: StoreId, is_taken: impl Fn(u32) -> bool) -> Vec<ItemId> {
+        let is_gone = |own: &Own| own.number != 0 && is_taken(own.number);
+        let is_it = |item: &Item<R>| item.store == store && item.own.iter().any(is_gone);
+        let let_go: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_it(item)).map(|(id, _)| id).collect();
+        for id in &let_go {
+            let Some(item) = self.items.get_mut(*id) else { continue };
+            let is_made = |item: &Item<R>| item.own.iter().any(|own| own.deed == Deed::Edit(Action::Create));
+            let was_made = is_made(item);
+            item.own.retain(|own| !is_gone(own));
+            item.kept |= item.own.is_empty() || was_made && !is_made(item);
         }
+        let_go
     }
 
     /// A batch of records was committed.
@@ -529,6 +551,10 @@ impl<R: Row> Engine<R> {
                 continue;
             }
             let (now, is_writing) = (self.now, self.is_recording(store));
+            if self.asks_at(store).is_some_and(|at| at <= now) {
+                self.stores[store].tabs.iter_mut().for_each(|tabs| tabs.waiting_since = Some(now));
+                self.say(store, Say::Hello);
+            }
             let Some(tabs) = &mut self.stores[store].tabs else { continue };
             if tabs.behind && !tabs.reading && !is_writing {
                 (tabs.behind, tabs.reading, tabs.number_read) = (false, true, tabs.number);
@@ -544,11 +570,20 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// When the sender has been silent for too long.
+    /// When this tab asks whether there is a sender still: one that is stuck keeps the lock, and sends nothing.
+    fn asks_at(&self, store: StoreId) -> Option<Millis> {
+        let tabs = self.stores[store].tabs.as_ref()?;
+        let is_unsent = |id: &ItemId| self.items.get(*id).is_some_and(|item| item.parked().is_none());
+        let waits = tabs.role == Role::Following && tabs.waiting_since.is_none();
+        (waits && self.stores[store].unsynced.iter().any(is_unsent)).then(|| tabs.heard_at.after(HEARTBEAT))
+    }
+
+    /// When the sender is to be asked for a word, or has been silent for too long.
     pub(super) fn silences(&self) -> impl Iterator<Item = Millis> {
         self.stores.ids().filter_map(|store| {
             let tabs = self.stores[store].tabs.as_ref().filter(|_| self.stores[store].phase == Phase::Open)?;
-            Some(tabs.waiting_since?.after(SILENCE)).filter(|_| !self.is_shut_out(store))
+            let silent_at = tabs.waiting_since.map(|since| since.after(SILENCE));
+            silent_at.or_else(|| self.asks_at(store)).filter(|_| !self.is_shut_out(store))
         })
     }
 }
@@ -569,11 +604,17 @@ impl<R: Row> Engine<R> {
         self.stores[store].phase == Phase::Open && self.stores[store].tabs.as_ref().is_some_and(|tabs| tabs.reading)
     }
 
+    /// Whether they were since: then another tab may have deleted what was listed before that, and this tab has not heard of it.
+    pub(super) fn has_caught_up_since(&self, store: StoreId, asked: Instant) -> bool {
+        self.stores[store].tabs.as_ref().is_some_and(|tabs| tabs.caught_up > asked)
+    }
+
     /// They were. What is here becomes what they say, with this tab's own edits on top.
     pub(super) fn read_again(&mut self, store: StoreId, records: Vec<Record<R>>, notes: Vec<Notes<R>>, mark: Mark) {
-        let tab = self.tab();
+        let (tab, clock) = (self.tab(), self.clock);
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         tabs.reading = false;
+        tabs.caught_up = clock;
         tabs.mark = mark;
         tabs.behind |= tabs.heard > mark.count;
         (tabs.notes_first, tabs.shows_notes) = (false, false);
@@ -594,7 +635,9 @@ impl<R: Row> Engine<R> {
             let is_made_here = item.own.iter().any(|own| own.deed == Deed::Edit(Action::Create));
             let is_there = there.contains(&item.storage_key.text())
                 || item.remote_key.as_ref().is_some_and(|key| keyed.contains(&key.text()));
-            item.store == store && item.kept && !is_made_here && !is_there
+            // What another tab has edited, and this one has not written down, is in the notes, or done.
+            let is_of_others = item.sync.is_some() && item.own.is_empty();
+            item.store == store && (item.kept || is_of_others) && !is_made_here && !is_there
         };
         let gone: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_gone(item)).map(|(id, _)| id).collect();
         for id in gone {
@@ -605,8 +648,8 @@ impl<R: Row> Engine<R> {
                 self.forget(id);
             }
         }
-        self.ask_awaited(store);
         records.into_iter().for_each(|record| self.adopt(store, record));
+        self.ask_awaited(store);
         self.drop_erasures(store);
         if leads {
             notes.into_iter().for_each(|notes| self.take_in_notes(store, notes));
@@ -714,28 +757,41 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// What was read here while another tab wrote the records, and what was not committed as a record, is written by this one.
+    /// What was read here while another tab wrote the records, and what was not committed as a record, is written by this one. What was
+    /// read before this tab caught up with the records and is in none may be gone by now: it is read once more.
     fn touch_unkept(&mut self, store: StoreId) {
         let leads = self.keeps_records(store);
+        let caught_up = self.stores[store].tabs.as_ref().map_or(Instant(0), |tabs| tabs.caught_up);
+        let is_outdated =
+            |item: &Item<R>| !item.kept && item.own.is_empty() && item.sync.is_none() && item.heard < caught_up;
         let is_unkept = |item: &Item<R>| {
             let has_own = if leads { !item.own.is_empty() } else { item.is_unwritten() };
             item.store == store && (has_own || leads && (!item.kept || item.ahead.is_some()))
         };
         let unkept: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_unkept(item)).map(|(id, _)| id).collect();
-        unkept.into_iter().for_each(|id| self.touch(id));
+        for id in unkept {
+            if self.items.get(id).is_some_and(is_outdated) {
+                self.ask_collection(store);
+            } else {
+                self.touch(id);
+            }
+        }
     }
 
-    /// What was made and removed before the server heard of it goes when client storage knows that it was removed: no tab can
-    /// bring it back.
+    /// What was made and removed before the server heard of it goes when client storage knows that it was removed, and that nothing
+    /// was sent of it: no tab can bring it back, or has sent it.
     pub(super) fn drop_stillborn(&mut self, store: StoreId) {
-        if !self.keeps_records(store) {
+        if !self.leads(store) {
             return;
         }
-        let is_known = |item: &Item<R>| item.own.is_empty() || !self.writes_ahead(store);
+        let writes_ahead = self.writes_ahead(store);
+        let is_stored = |id: &ItemId, item: &Item<R>| item.issued <= item.committed && !self.dirty.contains(id);
+        let is_known = |id: &ItemId, item: &Item<R>| !writes_ahead || item.own.is_empty() && is_stored(id, item);
         let has_origin = self.stores[store].origin.is_some();
-        let is_it = |item: &Item<R>| (item.is_stillborn() || !has_origin && item.is_removed()) && is_known(item);
+        let is_over = |item: &Item<R>| item.is_stillborn() || !has_origin && item.is_removed();
+        let is_it = |id: &ItemId| self.items.get(*id).is_some_and(|item| is_over(item) && is_known(id, item));
         let unsynced = self.stores[store].unsynced.iter().copied();
-        let stillborn: Vec<ItemId> = unsynced.filter(|id| self.items.get(*id).is_some_and(is_it)).collect();
+        let stillborn: Vec<ItemId> = unsynced.filter(is_it).collect();
         stillborn.into_iter().for_each(|id| self.forget(id));
     }
 
@@ -759,9 +815,13 @@ impl<R: Row> Engine<R> {
             tabs.own_taken = tabs.own_taken.max(number);
         }
         for note in list {
-            match self.noted_item(store, &note) {
+            let found = self.noted_item(store, &note);
+            let is_here = |item: &Item<R>| item.own.iter().any(|own| own.number == number);
+            match found {
                 // What was done here is in memory; its record has still to say so.
-                Some(id) if is_own && matches!(note.deed, Deed::Edit(_)) => self.touch(id),
+                Some(id) if is_own && matches!(note.deed, Deed::Edit(_)) && self.items.get(id).is_some_and(is_here) => {
+                    self.touch(id);
+                }
                 None if is_own => {}
                 found => self.follow_note(store, found, note),
             }
@@ -810,11 +870,9 @@ impl<R: Row> Engine<R> {
             // What is not here and has no key was removed in the meantime: whoever still shows it is told so.
             return self.erase(store, note.storage_key, ItemId(u32::MAX));
         }
-        let mut item = Item::new(
-            store,
-            note.row.pick(if is_new { note.fields } else { FieldSet::NONE }),
-            note.storage_key.clone(),
-        );
+        // The rest of it is as old as the note, and is read.
+        let known = if is_new { note.fields } else { self.stores[store].fields.without(note.fields) };
+        let mut item = Item::new(store, note.row.pick(known), note.storage_key.clone());
         // What is read of it now is older than the edit, and is wanted all the same.
         item.touched = if is_new { self.clock } else { item.touched };
         item.remote_key.clone_from(&note.remote_key);

@@ -337,7 +337,9 @@ impl<R: Row> Engine<R> {
             self.tell(*id);
         }
         for (store, taken) in batch.taken {
-            taken.into_iter().for_each(|taken| self.notes_are_kept(store, taken));
+            for taken in taken {
+                self.notes_are_kept(store, taken);
+            }
         }
         for store in &batch.fenced {
             self.passed_fence(*store, command, batch.since);

@@ -315,6 +315,41 @@ test("what_refers_to_a_new_item_of_another_tab_is_sent_with_its_key", async (t) 
   assert.deepEqual([ids.length, titles.length], [2, 2]);
 });
 
+test("what_a_tab_that_is_gone_has_stored_is_there_when_the_next_one_opens_though_nobody_has_sent_it", async (t) => {
+  const { server, collection, user } = await tabs(t, 0, { rows: ROWS });
+  const guard = await user.tab({ blank: true });
+  // Somebody has the lock who does nothing, as a tab that is stuck: what is read is written down by nobody.
+  await guard.evaluate(takeLock, LOCK);
+  const gone = await user.tab();
+  await open(gone);
+  await gone.evaluate(async () => {
+    const [edited, removed] = store.items;
+    const made = store.create({ name: "Dot" });
+    edited.age = 36;
+    removed.remove();
+    await Promise.all([edited, removed, made].map((item) => item.onceStored()));
+  });
+  const next = await user.tab();
+  await gone.close();
+  await server.stop();
+  const seen = await next.evaluate(async () => {
+    window.store = people();
+    await store.onceLoaded();
+    const pending = store.pending().map(({ action, item }) => `${action} ${item.name}`);
+    return [store.items.map(({ name, age }) => `${name} ${age}`).sort(), pending.sort()];
+  });
+  assert.deepEqual(seen, [
+    ["Ada 36", "Dot undefined"],
+    ["create Dot", "delete Bea", "update Ada"],
+  ]);
+  await guard.close();
+  await server.start();
+  await allSent([next]);
+  const rows = collection.rows().map(({ name, age }) => `${name} ${age}`);
+  assert.deepEqual(rows.sort(), ["Ada 36", "Cyd 0", "Dot undefined"]);
+  assert.equal(server.writes({ applied: true }).length, 3);
+});
+
 test("notes_of_an_older_schema_are_taken_in_by_a_newer_one", async (t) => {
   const { server, collection, user } = await tabs(t, 0, { rows: [{ fullName: "Ada Lovelace" }] });
   const guard = await user.tab({ blank: true });
@@ -322,16 +357,7 @@ test("notes_of_an_older_schema_are_taken_in_by_a_newer_one", async (t) => {
   // Every record is stored by the time that somebody has the lock who does nothing, as a tab that is stuck.
   await older.evaluate(openVersion, 1);
   await older.evaluate(() => store.close());
-  await guard.evaluate(
-    (name) =>
-      new Promise((resolve) => {
-        void navigator.locks.request(name, () => {
-          resolve();
-          return new Promise(() => {});
-        });
-      }),
-    LOCK,
-  );
+  await guard.evaluate(takeLock, LOCK);
   await older.evaluate(openVersion, 1);
   await older.evaluate(async () => {
     const edited = store.items[0].update({ fullName: "Augusta King", born: new Date(0) });
@@ -366,6 +392,15 @@ test("a_tab_with_a_newer_schema_does_not_wait_for_one_with_an_older_that_has_the
   await until(async () => (await senders([newer]))[0], { what: "it says so" });
   assert.equal(await older.evaluate(() => told(store).status.storageError?.code), "E_NEWER_VERSION");
 });
+
+/** Takes the lock for as long as the page lives. */
+const takeLock = (name) =>
+  new Promise((resolve) => {
+    void navigator.locks.request(name, () => {
+      resolve();
+      return new Promise(() => {});
+    });
+  });
 
 /** Opens the usual collection with a schema of this version. */
 const openVersion = async (version) => {

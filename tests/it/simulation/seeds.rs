@@ -13,14 +13,37 @@ pub const ONCE_BROKEN: [u64; 11] = [
 ];
 
 /// The same of histories with several tabs.
-pub const ONCE_BROKEN_WITH_TABS: [u64; 8] = [
+pub const ONCE_BROKEN_WITH_TABS: [u64; 19] = [
     // An edit that another tab's note had gone over came back older, by a tab whose records did not count.
-    105_609, 110_683,
+    105_609,
+    110_683,
     // An edit of a row that another tab had removed kept an attempt of a record that was gone; or its 404 was overlooked.
-    32_076, 2_035_531,
+    32_076,
+    2_035_531,
     // A create whose record was not written was sent, and sent again under another key.
     4_039_285,
     // The attempt of a sender that had to read the records again waited for ever for its own, and onceStored() with it; or its lane
     // came free when nobody looked any more.
-    20_037_542, 20_004_590, 4_019_584,
+    20_037_542,
+    20_004_590,
+    4_019_584,
+    // A server without keys had made two rows of one create, and an edit of the one was taken into its record while the tab that had
+    // made it took it for one of the other: there it waited for ever.
+    40_016_759,
+    // A frozen sender gave up an attempt that waited for its record, or took it back because it had lost the lock, as if nothing had been
+    // sent of it; another had sent it meanwhile.
+    500_306_379,
+    700_075_202,
+    // The lock was lost to a tab that froze with it, and nobody sent what was left; a new sender awaited a row that it did not ask for,
+    // or passed over the answer; edits of others that were never written down waited in a tab for ever.
+    501_280,
+    505_355,
+    579_542,
+    700_334_029,
+    // A tab that had been frozen brought back what another had deleted, from an answer or from what it had read before.
+    501_364,
+    531_039,
+    // Of two items that turned out to be one, both had been edited: an older value covered a newer one.
+    700_306_259,
+    700_351_335,
 ];

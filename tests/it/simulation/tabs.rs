@@ -581,6 +581,10 @@ impl Tabs {
         let item = items[self.dice.below(items.len())];
         let row = self.row(id, item);
         let Some(name) = row.get(NAME) else { return Ok(()) };
+        // The other one of two that will turn out to be one.
+        if self.tabs[&id].done.get(&name).is_some_and(|done| done.is_removed) {
+            return Ok(());
+        }
         if roll == 11 {
             self.removed.insert(name);
             let was_keyless = row.remote_key().is_none();
@@ -702,10 +706,25 @@ impl Tabs {
         let mut names: Vec<i64> = tab.engine.items(STORE).filter_map(name).collect();
         names.sort_unstable();
         tab.doubled.extend(names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]));
+        let creates: Vec<ItemId> = tab
+            .engine
+            .pending(STORE)
+            .iter()
+            .filter(|edit| edit.action == Action::Create)
+            .map(|edit| edit.item)
+            .collect();
+        let is_twin = |(item, row): &(ItemId, &MapRow)| {
+            let done = row.get(NAME).and_then(|name| tab.done.get(&name)).filter(|done| done.is_removed);
+            done.is_some_and(|done| {
+                done.was_keyless != row.remote_key().is_none() || !done.was_keyless && creates.contains(item)
+            })
+        };
+        let rows = tab.engine.items(STORE).filter_map(|item| Some((item, tab.engine.row(item)?)));
+        tab.doubled.extend(rows.filter(is_twin).filter_map(|(_, row)| row.get(NAME)));
         let Some(tab) = self.tabs.get(&id) else { return Ok(()) };
         for item in tab.engine.items(STORE) {
             let Some(row) = tab.engine.row(item) else { continue };
-            // Of a row that was read here before its create was heard of there are two, until they turn out to be one.
+            // A create that another tab has sent, and its row that was read here, are two items until they turn out to be one.
             if row.get(NAME).is_some_and(|name| tab.doubled.contains(&name)) {
                 continue;
             }
@@ -713,9 +732,7 @@ impl Tabs {
             if self.may_be_two(done.name) {
                 continue;
             }
-            // A create that another tab has sent, and its row that was read here, are two items until they turn out to be one.
-            if done.is_removed && done.was_keyless == row.remote_key().is_none() && !self.is_edited_elsewhere(id, item)
-            {
+            if done.is_removed && !self.is_edited_elsewhere(id, item) {
                 return broken("no resurrection", format!("{id} sees {item:?} {row:?} again"));
             }
             // An edit of what is removed elsewhere is nothing, and so is not seen for the moment until that is heard of.
@@ -891,6 +908,12 @@ impl Tabs {
             let answer = tab.wire.remove(place).answer;
             return answer.map_or(Ok(()), |input| self.input(id, input));
         }
+        self.arrive(id, place)
+    }
+
+    /// A request gets to the server, or is lost on the way.
+    fn arrive(&mut self, id: u32, place: usize) -> Check {
+        let Some(tab) = self.tabs.get_mut(&id) else { return Ok(()) };
         let (command, ask) = (tab.wire[place].command, tab.wire[place].ask.clone());
         let is_faulty = !self.healed && self.dice.percent(self.fault);
         let arrives = self.dice.percent(50);
@@ -957,6 +980,7 @@ impl Tabs {
             self.open()?;
         }
         self.healed = true;
+        self.do_without_frozen()?;
         for id in self.ids() {
             self.tabs.entry(id).and_modify(|tab| tab.is_frozen = false);
             self.wake(id)?;
@@ -980,6 +1004,31 @@ impl Tabs {
         Ok(())
     }
 
+    /// Nobody waits for a tab that is frozen: what the others have is sent without it.
+    fn do_without_frozen(&mut self) -> Check {
+        let are_frozen = self.tabs.values().filter(|tab| tab.is_frozen).count();
+        if are_frozen == 0 || are_frozen == self.tabs.len() {
+            return Ok(());
+        }
+        step!(self, "WITHOUT THE FROZEN");
+        // What they have sent is on its way all the same.
+        for id in self.ids().into_iter().filter(|id| self.tabs[id].is_frozen).collect::<Vec<_>>() {
+            for place in 0..self.tabs[&id].wire.len() {
+                if self.tabs[&id].wire[place].answer.is_none() {
+                    self.arrive(id, place)?;
+                }
+            }
+        }
+        self.drain()?;
+        for (id, tab) in self.tabs.iter().filter(|(_, tab)| !tab.is_frozen) {
+            let pending = tab.engine.pending(STORE);
+            if let Some(edit) = pending.iter().find(|edit| edit.reason.is_none()) {
+                return broken("settles", format!("{id} waits for a frozen tab with {edit:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// What was removed in one tab while it was edited in another is parked.
     fn give_up_what_is_gone(&mut self) -> Check {
         for id in self.ids() {
@@ -997,7 +1046,7 @@ impl Tabs {
         for _ in 0..6_000 {
             let mut is_idle = true;
             for id in self.ids() {
-                let Some(tab) = self.tabs.get(&id) else { continue };
+                let Some(tab) = self.tabs.get(&id).filter(|tab| !tab.is_frozen) else { continue };
                 if tab.turn_open {
                     self.end_turn(id)?;
                 } else if !tab.posts.is_empty() {
@@ -1012,14 +1061,16 @@ impl Tabs {
                 is_idle = false;
             }
             if is_idle {
-                let Some(at) = self.tabs.values().filter_map(|tab| tab.wake_at).min() else { return Ok(()) };
+                let awake = self.tabs.values().filter(|tab| !tab.is_frozen);
+                let Some(at) = awake.filter_map(|tab| tab.wake_at).min() else { return Ok(()) };
                 self.now = self.now.max(at);
                 for id in self.ids() {
                     self.wake(id)?;
                 }
             }
         }
-        broken("settles", "does not come to rest")
+        let left: Vec<_> = self.tabs.iter().map(|(id, tab)| (id, tab.engine.pending(STORE))).collect();
+        broken("settles", format!("does not come to rest: {left:?}"))
     }
 
     fn converged(&self) -> Check {
