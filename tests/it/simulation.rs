@@ -2,7 +2,7 @@
 //!
 //! `npm run simulate -- --seed 42` lives one history and prints its steps, `npm run simulate -- --histories 1000000
 //! --from 7` as many from that seed on. A history that breaks an invariant is shortened first, and printed. `--tabs` does the same with
-//! several tabs, whose histories are not shortened.
+//! several tabs.
 
 mod disk;
 mod every_step;
@@ -15,7 +15,8 @@ mod world;
 
 use std::thread;
 
-use shorten::{shorten, verdict};
+use reference::Check;
+use shorten::{shorten, shorten_tabs, verdict};
 use tabs::{Seen, Tabs};
 use world::{Tally, World};
 
@@ -36,6 +37,16 @@ fn live(seed: u64) -> Result<Tally, String> {
             let shortened = shorten(seed, world.script.clone(), &broken);
             Err(shortened.report(|| World::new(seed), &format!("SEED={seed}")))
         }
+    }
+}
+
+/// The same with several tabs.
+fn live_with_tabs(seed: u64) -> Result<Seen, String> {
+    let mut tabs = Tabs::new(seed);
+    match verdict(&mut tabs, Tabs::run) {
+        None => Ok(tabs.seen_by_now),
+        Some(broken) if count("SHORTEN", 1) == 0 => Err(format!("SEED={seed} breaks [{}]", broken.invariant)),
+        Some(broken) => Err(shorten_tabs(seed, std::mem::take(&mut tabs.script), &broken)),
     }
 }
 
@@ -105,8 +116,24 @@ fn no_history_that_once_broke_an_invariant_breaks_it_again() {
 #[test]
 fn no_history_of_several_tabs_that_once_broke_an_invariant_breaks_it_again() {
     for seed in seeds::ONCE_BROKEN_WITH_TABS {
-        let broken = Tabs::new(seed).run().err();
-        assert!(broken.is_none(), "SEED={seed} breaks {broken:?}");
+        if let Err(report) = live_with_tabs(seed) {
+            panic!("{report}");
+        }
+    }
+}
+
+/// What is printed of a shortened history is what happened in it.
+#[test]
+fn the_same_steps_of_several_tabs_give_the_same_history() {
+    for seed in 0..50 {
+        let told = |live: &dyn Fn(&mut Tabs) -> Check| {
+            let mut tabs = Tabs::new(seed);
+            tabs.steps = Some(String::new());
+            live(&mut tabs).unwrap();
+            (tabs.steps.take(), tabs.script)
+        };
+        let (steps, script) = told(&Tabs::run);
+        assert_eq!(told(&|tabs| tabs.replay(&script)).0, steps, "SEED={seed}");
     }
 }
 
@@ -139,14 +166,7 @@ fn every_invariant_holds_in_every_history_of_several_tabs() {
         assert!(result.is_ok(), "{result:?}");
         return;
     }
-    let live = |seed| {
-        let mut world = Tabs::new(seed);
-        let broken = world.run().err();
-        broken.map_or(Ok(world.seen_by_now), |violation| {
-            Err(format!("SEED={seed} breaks [{}] {}", violation.invariant, violation.text))
-        })
-    };
-    let (seen, rate) = live_all(HISTORIES_OF_TABS, live, Seen::add);
+    let (seen, rate) = live_all(HISTORIES_OF_TABS, live_with_tabs, Seen::add);
     println!(
         "{} histories of several tabs ({rate} a second and thread): {} steps, {} edits, {} requests, {} crashes, {} freezes, {} thefts, {} overtaken",
         seen.histories, seen.steps, seen.edits, seen.requests, seen.crashes, seen.freezes, seen.thefts, seen.overtaken

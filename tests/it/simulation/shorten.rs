@@ -4,7 +4,8 @@ use std::panic;
 
 use super::{
     reference::Check,
-    world::{Act, What, World},
+    tabs::Tabs,
+    world::{Act, Dice, What, World},
 };
 
 /// A shortened history is good enough after so many tries.
@@ -18,7 +19,7 @@ pub struct Broken {
 }
 
 /// Lives a history. What it breaks, if anything; a panic counts.
-pub fn verdict(world: &mut World, live: impl FnOnce(&mut World) -> Check) -> Option<Broken> {
+pub fn verdict<W>(world: &mut W, live: impl FnOnce(&mut W) -> Check) -> Option<Broken> {
     match panic::catch_unwind(panic::AssertUnwindSafe(|| live(world))) {
         Ok(Ok(())) => None,
         Ok(Err(violation)) => Some(Broken { invariant: violation.invariant, text: violation.text }),
@@ -37,7 +38,7 @@ pub fn shorten(seed: u64, script: Vec<Act>, broken: &Broken) -> Shortened {
     shorten_in(|| World::new(seed), script, broken)
 }
 
-pub fn shorten_in(new: impl Fn() -> World, mut script: Vec<Act>, broken: &Broken) -> Shortened {
+pub fn shorten_in(new: impl Fn() -> World, script: Vec<Act>, broken: &Broken) -> Shortened {
     let whole = script.len();
     let mut tries = TRIES;
     let mut fails = |script: &[Act]| {
@@ -45,6 +46,19 @@ pub fn shorten_in(new: impl Fn() -> World, mut script: Vec<Act>, broken: &Broken
         let again = |world: &mut World| world.replay(script);
         tries > 0 && verdict(&mut new(), again).is_some_and(|again| again.invariant == broken.invariant)
     };
+    let mut script = leave_out(script, &mut fails);
+    for place in 0..script.len() {
+        let mut calmer = script.clone();
+        calmer[place].calm = true;
+        if script[place].what == What::Step && fails(&calmer) {
+            script = calmer;
+        }
+    }
+    Shortened { script, whole }
+}
+
+/// Leaves out what is not needed for the rest to fail.
+fn leave_out<A: Clone>(mut script: Vec<A>, fails: &mut impl FnMut(&[A]) -> bool) -> Vec<A> {
     let mut size = script.len();
     while size > 0 {
         let mut from = 0;
@@ -63,14 +77,29 @@ pub fn shorten_in(new: impl Fn() -> World, mut script: Vec<Act>, broken: &Broken
             size /= 2;
         }
     }
-    for place in 0..script.len() {
-        let mut calmer = script.clone();
-        calmer[place].calm = true;
-        if script[place].what == What::Step && fails(&calmer) {
-            script = calmer;
-        }
-    }
-    Shortened { script, whole }
+    script
+}
+
+/// The report of a history of several tabs, without the steps that are not needed to break the same invariant.
+pub fn shorten_tabs(seed: u64, script: Vec<Dice>, broken: &Broken) -> String {
+    let whole = script.len();
+    let mut tries = TRIES;
+    let mut fails = |script: &[Dice]| {
+        tries = tries.saturating_sub(1);
+        let again = |tabs: &mut Tabs| tabs.replay(script);
+        tries > 0 && verdict(&mut Tabs::new(seed), again).is_some_and(|again| again.invariant == broken.invariant)
+    };
+    let script = leave_out(script, &mut fails);
+    let mut tabs = Tabs::new(seed);
+    tabs.steps = Some(String::new());
+    let broken = verdict(&mut tabs, |tabs| tabs.replay(&script));
+    let steps = tabs.steps.as_deref().unwrap_or_default();
+    conclude(&format!("SEED={seed}"), script.len(), whole, steps, broken)
+}
+
+fn conclude(name: &str, left: usize, whole: usize, shown: &str, broken: Option<Broken>) -> String {
+    let (what, text) = broken.map_or(("nothing any more", String::new()), |broken| (broken.invariant, broken.text));
+    format!("{name}, {left} of {whole} acts are left\n{shown}\n{name} breaks [{what}] {text}")
 }
 
 impl Shortened {
@@ -81,9 +110,7 @@ impl Shortened {
         let script = &self.script;
         let broken = verdict(&mut world, |world| world.replay(script));
         let steps = world.steps.as_deref().unwrap_or_default();
-        let (what, text) = broken.map_or(("nothing any more", String::new()), |broken| (broken.invariant, broken.text));
-        let (left, whole) = (script.len(), self.whole);
-        let state = world.describe();
-        format!("{name}, {left} of {whole} acts are left\n{steps}{state}\n{name} breaks [{what}] {text}")
+        let shown = format!("{steps}{}", world.describe());
+        conclude(name, script.len(), self.whole, &shown, broken)
     }
 }

@@ -162,6 +162,8 @@ pub struct Tabs {
     is_uncertain: bool,
     pub seen_by_now: Seen,
     pub steps: Option<String>,
+    /// How the dice lay before each step.
+    pub script: Vec<Dice>,
 }
 
 macro_rules! step {
@@ -204,17 +206,37 @@ impl Tabs {
             is_uncertain: false,
             seen_by_now: Seen { histories: 1, ..Seen::default() },
             steps: None,
+            script: Vec::new(),
         }
     }
 
     pub fn run(&mut self) -> Check {
+        self.begin()?;
+        for _ in 0..60 + self.dice.below(240) {
+            self.script.push(self.dice.clone());
+            self.step()?;
+        }
+        self.end()
+    }
+
+    /// The same with these steps alone.
+    pub fn replay(&mut self, script: &[Dice]) -> Check {
+        self.begin()?;
+        for dice in script {
+            self.dice.clone_from(dice);
+            self.step()?;
+        }
+        self.end()
+    }
+
+    fn begin(&mut self) -> Check {
         for _ in 0..self.dice.below(3) {
             self.meddle();
         }
-        self.open()?;
-        for _ in 0..60 + self.dice.below(240) {
-            self.step()?;
-        }
+        self.open()
+    }
+
+    fn end(&mut self) -> Check {
         self.heal()?;
         // Whoever comes next finds the same.
         for tab in self.ids() {

@@ -49,6 +49,7 @@ impl Tally {
 }
 
 /// A generator for the world (SplitMix64); the engine has its own.
+#[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
