@@ -12,7 +12,7 @@ use super::{
     lifecycle::{Action, Coalesced, Settled, coalesce},
     output::Made,
     row::{FieldSet, RemoteRow, Row},
-    sender::{Deed, put_behind},
+    sender::Deed,
     store::closed,
 };
 
@@ -435,6 +435,13 @@ pub(super) fn join(first: Edit, second: Option<Edit>, key: IdempotencyKey) -> Op
         // Only what follows a delete is refused, and the delete stands.
         Coalesced::Refused => Some(Edit { first: from, last, key, ..first }),
     }
+}
+
+/// Two edits as one, where a create and its delete leave the delete: what has become of the create another tab knows.
+pub(super) fn put_behind(before: Option<Edit>, edit: Edit) -> Edit {
+    let Some(before) = before else { return edit };
+    let (key, delete) = (edit.key, edit.clone());
+    join(before, Some(edit), key).unwrap_or(delete)
 }
 
 /// The refusal of an id that would lead a request astray.
