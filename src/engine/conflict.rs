@@ -238,13 +238,23 @@ impl<R: Row> Engine<R> {
     }
 
     fn take_in(&mut self, id: ItemId, told: &Learnt<R>) {
+        let (now, before) = (self.clock, self.items.get(id).map(|item| item.version));
         if self.merge(id, &told.row, told.asked)
             && let Some(item) = self.items.get_mut(id)
-            && item.validator != told.validator
-            && told.validator.is_some()
         {
-            item.validator.clone_from(&told.validator);
-            self.touch(id);
+            if told.validator.is_some() {
+                item.validated = now;
+                if item.validator != told.validator {
+                    item.validator.clone_from(&told.validator);
+                    self.touch(id);
+                }
+            } else if Some(item.version) != before && told.asked < item.validated {
+                // The two reads have crossed, and this row may be older than the state that the other one named.
+                item.validator = None;
+                if let Some(place) = self.stores[item.store].origin {
+                    self.origins[place].ask(Task::Single(id));
+                }
+            }
         }
         self.relate(id);
     }

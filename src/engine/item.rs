@@ -180,6 +180,8 @@ pub(super) struct Item<R> {
     pub(super) sync: Option<Box<Sync<R>>>,
     /// Which state of the server's row is known here, if the server tells.
     pub(super) validator: Option<Validator>,
+    /// When the answer came that said so.
+    pub(super) validated: Instant,
     /// Whether its pending edit has waited so long that somebody else may have changed the row: it is read before that is sent.
     pub(super) stale: bool,
     /// How often that read has failed although the server could be reached.
@@ -225,6 +227,7 @@ impl<R: Row> Item<R> {
             remote_key: None,
             sync: None,
             validator: None,
+            validated: Instant(0),
             stale: false,
             looks: 0,
             deciding: None,

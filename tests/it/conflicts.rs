@@ -657,6 +657,32 @@ fn an_answer_that_is_older_than_a_read_leaves_the_state_unknown_so_that_the_item
 }
 
 #[test]
+fn a_list_that_has_crossed_a_read_of_the_item_is_no_reason_to_believe_that_its_row_is_the_state_of_that() {
+    let (mut page, item) = opened(Policy::Local);
+    page.does(Input::FetchOne(item));
+    page.fetch();
+    page.end_turn();
+    page.answer_one(versioned("v9", json(200, remote("a", &[(0, 1), (1, 7)]))));
+    // The server wrote it before "v9".
+    page.answer_all(&[("a", &[(0, 1), (1, 1)])]);
+    assert_eq!(reads_one(&page), 1, "it is asked for once more");
+    page.answer_one(versioned("v9", json(200, remote("a", &[(0, 1), (1, 7)]))));
+    page.update(item, &[(0, 2)]);
+    assert_eq!(sent(&page), (Action::Update, Some("v9".into()), [Some(2), None]));
+    assert_eq!(page.value(item, 1), Some(7));
+
+    page.answer(item, versioned("v10", json(200, remote("a", &[(0, 2), (1, 7)]))));
+    page.fetch();
+    page.answer_all(&[("a", &[(0, 2), (1, 8)])]);
+    page.update(item, &[(0, 3)]);
+    assert_eq!(
+        validator(&page.write()),
+        Some("v10"),
+        "a list that was asked for later can only be newer, and the server says so"
+    );
+}
+
+#[test]
 fn who_removes_a_create_that_met_a_row_of_somebody_else_deletes_nothing_there() {
     let mut page = Page::open();
     let item = page.create_with(&[(0, 1)], Some("a"));

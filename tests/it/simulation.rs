@@ -74,7 +74,7 @@ fn every_invariant_holds_in_every_history() {
 }
 
 /// Lives as many histories as are asked for, on all threads; what they have seen, and how many a thread lives in a second.
-fn live_all<T: Default + Send>(histories: u64, live: fn(u64) -> Result<T, String>, add: fn(&mut T, T)) -> (T, u64) {
+pub fn live_all<T: Default + Send>(histories: u64, live: fn(u64) -> Result<T, String>, add: fn(&mut T, T)) -> (T, u64) {
     let (histories, from) = (count("HISTORIES", histories), count("FROM", 0));
     let live_part = |part: u64| {
         let mut seen = T::default();

@@ -701,4 +701,10 @@ export const mutants = [
     from: "            if self.items.get(id).is_some_and(is_outdated) {",
     to: "            if !MUTANT && self.items.get(id).is_some_and(is_outdated) {",
   },
+  {
+    name: "the row of a list keeps the version of a read that it has crossed",
+    file: "conflict.rs",
+    from: "                item.validator = None;\n                if let Some(place)",
+    to: "                if !MUTANT { item.validator = None; }\n                if let Some(place)",
+  },
 ];
