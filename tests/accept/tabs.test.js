@@ -320,8 +320,9 @@ test("what_a_tab_that_is_gone_has_stored_is_there_when_the_next_one_opens_though
   const guard = await user.tab({ blank: true });
   // Somebody has the lock who does nothing, as a tab that is stuck: what is read is written down by nobody.
   await guard.evaluate(takeLock, LOCK);
-  const gone = await user.tab();
+  const [gone, next] = [await user.tab(), await user.tab()];
   await open(gone);
+  await server.stop();
   await gone.evaluate(async () => {
     const [edited, removed] = store.items;
     const made = store.create({ name: "Dot" });
@@ -329,9 +330,7 @@ test("what_a_tab_that_is_gone_has_stored_is_there_when_the_next_one_opens_though
     removed.remove();
     await Promise.all([edited, removed, made].map((item) => item.onceStored()));
   });
-  const next = await user.tab();
   await gone.close();
-  await server.stop();
   const seen = await next.evaluate(async () => {
     window.store = people();
     await store.onceLoaded();
