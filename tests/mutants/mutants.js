@@ -707,4 +707,10 @@ export const mutants = [
     from: "                item.validator = None;\n                if let Some(place)",
     to: "                if !MUTANT { item.validator = None; }\n                if let Some(place)",
   },
+  {
+    name: "the read that decides about an edit goes with the twin of its item",
+    file: "twin.rs",
+    from: "        self.ask_about(id);\n        self.tell(id);",
+    to: "        if !MUTANT { self.ask_about(id); }\n        self.tell(id);",
+  },
 ];
