@@ -48,3 +48,10 @@ test("a_database_that_the_browser_throws_away_after_a_kill_is_told_even_in_the_f
   assert.ok(wipes.seen >= 1, "it was thrown away");
   assert.equal(wipes.reported, wipes.seen);
 });
+
+test("a_loss_is_told_once_though_the_page_that_heard_of_it_is_killed_before_localStorage_is_written_down", async () => {
+  const plan = ["kill", "close", "close", "kill", "damage", "kill", "kill"];
+  const { violations, wipes } = await torment({ seed: 700000029, folder, plan, kind: "keys and ETags" });
+  assert.deepEqual(violations, []);
+  assert.deepEqual([wipes.seen, wipes.reported], [1, 1]);
+});
