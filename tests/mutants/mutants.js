@@ -581,14 +581,14 @@ export const mutants = [
     file: "sender/reading.rs",
     tabs: true,
     from: "        let own = item.own_fields(0);",
-    to: "        let own = if MUTANT { FieldSet::NONE } else { item.own_fields(0) };",
+    to: "        let own = if MUTANT { crate::engine::row::FieldSet::NONE } else { item.own_fields(0) };",
   },
   {
     name: "a note overwrites what the sender has edited since",
     file: "sender/reading.rs",
     tabs: true,
     from: "note.fields.without(item.own_fields(own_taken))",
-    to: "note.fields.without(if MUTANT { FieldSet::NONE } else { item.own_fields(own_taken) })",
+    to: "note.fields.without(if MUTANT { crate::engine::row::FieldSet::NONE } else { item.own_fields(own_taken) })",
   },
   {
     name: "a create and its removal vanish before the removal is stored",
