@@ -256,8 +256,9 @@ impl<R: Row> Engine<R> {
         } else {
             self.learn(id, Learnt { row: told.clone(), validator, asked }, OK);
         }
-        let has_no_record = self.items.get(id).is_some_and(|item| !item.kept) && self.stores[store].tabs.is_some();
-        if awaited || has_no_record {
+        // What was read when another tab wrote the records is in none.
+        let is_unkept = self.items.get(id).is_some_and(|item| !item.kept);
+        if awaited || is_unkept && self.stores[store].tabs.is_some() && self.keeps_records(store) {
             self.touch(id);
             self.reslot(id);
         }
