@@ -60,7 +60,7 @@ impl<R: Row> Engine<R> {
         if let Some(fault) = self.items.get(id).and_then(|item| item.parked()).cloned() {
             self.reject_synced_after(id, None, &fault);
         }
-        // The read that decides about an edit of the twin may have gone with it.
+        // The read that decides about an edit of the twin goes with it.
         self.ask_about(id);
         self.tell(id);
         self.reslot(id);
@@ -69,11 +69,9 @@ impl<R: Row> Engine<R> {
     /// Answers and promises of `twin` are from now on those of `id`.
     fn redirect(&mut self, twin: ItemId, id: ItemId) {
         for sent in self.requests.values_mut() {
-            sent.what = match sent.what {
-                What::Edit(of) if of == twin => What::Edit(id),
-                What::Single(of) if of == twin => What::Single(id),
-                other => other,
-            };
+            if sent.what == What::Edit(twin) {
+                sent.what = What::Edit(id);
+            }
         }
         self.move_waiters(twin, id);
     }

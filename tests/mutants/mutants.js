@@ -656,8 +656,8 @@ export const mutants = [
     name: "what another tab has noted is not shown when a tab opens",
     file: "sender/reading.rs",
     tabs: true,
-    from: "                if is_known && matches!(note.deed, Deed::Edit(_)) {",
-    to: "                if !MUTANT && is_known && matches!(note.deed, Deed::Edit(_)) {",
+    from: "                if matches!(note.deed, Deed::Edit(_)) && (found.is_some()",
+    to: "                if !MUTANT && matches!(note.deed, Deed::Edit(_)) && (found.is_some()",
   },
   {
     name: "an edit that was taken into another record than its item has here stays here",

@@ -142,8 +142,7 @@ impl<R: Row> Engine<R> {
             }
             for note in notes.list {
                 let found = self.noted_item(store, &note);
-                let is_known = found.is_some() || note.remote_key.is_some() || note.deed == Deed::Edit(Action::Create);
-                if is_known && matches!(note.deed, Deed::Edit(_)) {
+                if matches!(note.deed, Deed::Edit(_)) && (found.is_some() || note.makes_an_item()) {
                     self.follow_note(store, found, note);
                 }
             }
@@ -296,8 +295,7 @@ impl<R: Row> Engine<R> {
             return self.follow_note_of(id, &note);
         }
         let is_new = note.deed == Deed::Edit(Action::Create);
-        let is_edit = matches!(note.deed, Deed::Edit(_));
-        if !(is_new || is_edit && note.remote_key.is_some()) {
+        if !note.makes_an_item() {
             // What is not here and has no key was removed in the meantime: whoever still shows it is told so.
             return self.erase(store, note.storage_key, ItemId(u32::MAX));
         }
@@ -500,6 +498,17 @@ impl<R: Row> Sync<R> {
             now.state = before.state.clone();
             now.attempts = now.attempts.max(before.attempts);
             (now.strikes, now.lost) = (before.strikes, before.lost);
+        }
+    }
+}
+
+impl<R> Note<R> {
+    /// Whether there is an item after it though there was none before: of a create, or of an edit of what the server has.
+    fn makes_an_item(&self) -> bool {
+        match self.deed {
+            Deed::Edit(Action::Create) => true,
+            Deed::Edit(Action::Update | Action::Delete) => self.remote_key.is_some(),
+            Deed::Retry | Deed::Discard => false,
         }
     }
 }

@@ -582,10 +582,10 @@ class Load {
     const [noted, ...counts] = this.#note ?? [];
     const { identity, renewed } = this.#guard ?? {};
     this.#shelf.identity = identity;
-    // What has been written since was written by who was told: the note is an old one, of a page that was killed before it could renew it.
-    const isOld = renewed?.has(this.#shelf.store) === true;
-    const isNoted = noted !== undefined && noted !== identity && counts[0] > 0 && !isOld;
-    const isTold = noted !== identity && renewed?.has(this.#shelf.store) === false;
+    // Who has written since was told of it: then the note is an old one, of a page that was killed before it could renew it.
+    const wasTold = renewed?.has(this.#shelf.store);
+    const isNoted = noted !== undefined && noted !== identity && counts[0] > 0 && wasTold !== true;
+    const isTold = noted !== identity && wasTold === false;
     const sender = senderIn(this.#guard, this.#shelf.store);
     return { ...this.#beside, sender, records: this.#records, lost: isNoted ? counts : isTold ? [0, 0] : undefined };
   }
