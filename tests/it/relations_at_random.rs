@@ -18,33 +18,20 @@ use crate::{
     page::{Asked, Failure, Leaving, Page, empty, json, remote},
     relations::{OTHER, PEOPLE, POSTS, by_key, make, named, open_as, restart, to},
     row::MapRow,
-    simulation::live_all,
+    simulation::{Dice, live_all},
 };
 
 /// So many in `cargo test`; HISTORIES and FROM say otherwise.
 const HISTORIES: u64 = 3_000;
 const STEPS: u64 = 60;
 
-/// SplitMix64.
-struct Dice(u64);
+fn store(dice: &mut Dice) -> StoreId {
+    [PEOPLE, POSTS][dice.below(2)]
+}
 
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % sides as u64).unwrap_or(0)
-    }
-
-    fn store(&mut self) -> StoreId {
-        [PEOPLE, POSTS][self.roll(2)]
-    }
-
-    fn item(&mut self, page: &Page) -> Option<ItemId> {
-        let items: Vec<ItemId> = page.engine.items(self.store()).collect();
-        (!items.is_empty()).then(|| items[self.roll(items.len())])
-    }
+fn item(dice: &mut Dice, page: &Page) -> Option<ItemId> {
+    let items: Vec<ItemId> = page.engine.items(store(dice)).collect();
+    (!items.is_empty()).then(|| items[dice.below(items.len())])
 }
 
 /// What a row of the server has: a value, and the key that it refers to.
@@ -164,11 +151,11 @@ impl Server {
 
 fn edit(page: &mut Page, dice: &mut Dice, count: &mut i64) {
     *count += 1;
-    let other = dice.item(page).filter(|_| dice.roll(4) > 0);
+    let other = item(dice, page).filter(|_| dice.below(4) > 0);
     let references = other.and_then(|id| Some(vec![to(page, page.engine.store_of(id)?, id)])).unwrap_or_default();
-    match (dice.roll(8), dice.item(page)) {
+    match (dice.below(8), item(dice, page)) {
         (0..3, _) | (_, None) => {
-            let store = dice.store();
+            let store = store(dice);
             make(page, store, *count, &references);
         }
         (3..6, Some(item)) => {
@@ -183,7 +170,7 @@ fn edit(page: &mut Page, dice: &mut Dice, count: &mut i64) {
         (_, Some(item)) => drop(page.tries(Input::Remove { item, source: Source::State })),
     }
     // One turn may be several edits.
-    if dice.roll(3) > 0 {
+    if dice.below(3) > 0 {
         page.end_turn();
     }
 }
@@ -193,8 +180,8 @@ fn world(page: &mut Page, dice: &mut Dice, server: &mut Server) {
         page.wake();
         return;
     }
-    let leaving = page.network[dice.roll(page.network.len())].clone();
-    match dice.roll(10) {
+    let leaving = page.network[dice.below(page.network.len())].clone();
+    match dice.below(10) {
         0 => page.answer_any(&leaving, &Failure::Unreachable),
         1 => page.answer_any(&leaving, &Failure::Status(500, None)),
         // It does not refuse what it has taken before.
@@ -217,8 +204,8 @@ fn decide(page: &mut Page, dice: &mut Dice) {
     if edits.is_empty() {
         return;
     }
-    let edit = &edits[dice.roll(edits.len())];
-    page.does(if dice.roll(3) == 0 { Input::Discard(edit.item) } else { Input::Retry(edit.item) });
+    let edit = &edits[dice.below(edits.len())];
+    page.does(if dice.below(3) == 0 { Input::Discard(edit.item) } else { Input::Retry(edit.item) });
 }
 
 /// The world is kind from now on: everything is sent, and both sides hold the same.
@@ -281,11 +268,11 @@ impl Seen {
 }
 
 fn history(seed: u64) -> Seen {
-    let (mut dice, mut server, mut count) = (Dice(seed), Server::default(), 0);
+    let (mut dice, mut server, mut count) = (Dice::new(seed), Server::default(), 0);
     let mut page = open_as(seed.is_multiple_of(2));
     let mut seen = Seen { histories: 1, ..Seen::default() };
     for _ in 0..STEPS {
-        match dice.roll(20) {
+        match dice.below(20) {
             0..9 => {
                 seen.edits += 1;
                 edit(&mut page, &mut dice, &mut count);

@@ -18,6 +18,7 @@ use std::thread;
 use reference::Check;
 use shorten::{shorten, shorten_tabs, verdict};
 use tabs::{Seen, Tabs};
+pub use world::Dice;
 use world::{Tally, World};
 
 /// How many histories `cargo test` lives with one tab, whose server and storage can do anything.

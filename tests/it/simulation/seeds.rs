@@ -8,7 +8,8 @@ pub const ONCE_BROKEN: [u64; 13] = [
     1_064,
     1_923,
     8_752,
-    9_692, // Found only by runs of a million histories and more.
+    9_692,
+    // Found only by runs of a million histories and more.
     510_662,
     1_154_906,
     1_961_508,

@@ -40,12 +40,7 @@ pub fn shorten(seed: u64, script: Vec<Act>, broken: &Broken) -> Shortened {
 
 pub fn shorten_in(new: impl Fn() -> World, script: Vec<Act>, broken: &Broken) -> Shortened {
     let whole = script.len();
-    let mut tries = TRIES;
-    let mut fails = |script: &[Act]| {
-        tries = tries.saturating_sub(1);
-        let again = |world: &mut World| world.replay(script);
-        tries > 0 && verdict(&mut new(), again).is_some_and(|again| again.invariant == broken.invariant)
-    };
+    let mut fails = failing(new, World::replay, broken);
     let mut script = leave_out(script, &mut fails);
     for place in 0..script.len() {
         let mut calmer = script.clone();
@@ -55,6 +50,20 @@ pub fn shorten_in(new: impl Fn() -> World, script: Vec<Act>, broken: &Broken) ->
         }
     }
     Shortened { script, whole }
+}
+
+/// Whether a script breaks the same invariant still, as long as there are tries.
+fn failing<W, A>(
+    new: impl Fn() -> W,
+    replay: impl Fn(&mut W, &[A]) -> Check,
+    broken: &Broken,
+) -> impl FnMut(&[A]) -> bool {
+    let mut tries = TRIES;
+    move |script| {
+        tries = tries.saturating_sub(1);
+        let again = |world: &mut W| replay(world, script);
+        tries > 0 && verdict(&mut new(), again).is_some_and(|again| again.invariant == broken.invariant)
+    }
 }
 
 /// Leaves out what is not needed for the rest to fail.
@@ -83,12 +92,7 @@ fn leave_out<A: Clone>(mut script: Vec<A>, fails: &mut impl FnMut(&[A]) -> bool)
 /// The report of a history of several tabs, without the steps that are not needed to break the same invariant.
 pub fn shorten_tabs(seed: u64, script: Vec<Dice>, broken: &Broken) -> String {
     let whole = script.len();
-    let mut tries = TRIES;
-    let mut fails = |script: &[Dice]| {
-        tries = tries.saturating_sub(1);
-        let again = |tabs: &mut Tabs| tabs.replay(script);
-        tries > 0 && verdict(&mut Tabs::new(seed), again).is_some_and(|again| again.invariant == broken.invariant)
-    };
+    let mut fails = failing(|| Tabs::new(seed), Tabs::replay, broken);
     let script = leave_out(script, &mut fails);
     let mut tabs = Tabs::new(seed);
     tabs.steps = Some(String::new());
