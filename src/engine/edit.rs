@@ -119,6 +119,9 @@ impl<R: Row> Engine<R> {
             return self.forget(id);
         }
         if self.keeps_records(store) {
+            if self.items.get(id).is_some_and(Item::is_there) {
+                self.unstore(id);
+            }
             self.unpark(id, true);
         }
         let Some(item) = self.items.get_mut(id) else { return };
@@ -392,14 +395,24 @@ impl<R: Row> Sync<R> {
     }
 
     /// A create that was repeated and met a row under the key that the app chose has most likely met itself: the answer
-    /// was lost. To remove the item is then to delete that row.
+    /// was lost. And a row under that key that was read is what the app has shown as this item since. To remove the item is then to
+    /// delete that row.
     fn recognise(&mut self) {
-        if let Some(attempt) = &mut self.in_flight
-            && attempt.edit.action == Action::Create
-            && attempt.attempts > 1
-            && matches!(&attempt.state, AttemptState::Parked(fault) if fault.code == Code::Conflict)
-        {
-            attempt.edit.action = Action::Update;
+        let is_there = self.settled == Settled::Existent;
+        let refused = self.in_flight.as_mut().filter(|attempt| match &attempt.state {
+            AttemptState::Parked(fault) if fault.code == Code::Conflict => is_there || attempt.attempts > 1,
+            AttemptState::Parked(fault) => is_there && fault.code != Code::Uncertain,
+            AttemptState::Storing { .. }
+            | AttemptState::Ready
+            | AttemptState::Sending(..)
+            | AttemptState::Waiting(_)
+            | AttemptState::Disputed(..) => false,
+        });
+        let unsent = self.pending.as_mut().filter(|_| is_there);
+        for edit in refused.map(|attempt| &mut attempt.edit).into_iter().chain(unsent) {
+            if edit.action == Action::Create {
+                edit.action = Action::Update;
+            }
         }
     }
 

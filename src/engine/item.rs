@@ -289,6 +289,11 @@ impl<R: Row> Item<R> {
         self.sync.as_ref()?.parked()
     }
 
+    /// Whether it has edits, and the server was heard to hold it.
+    pub(super) fn is_there(&self) -> bool {
+        self.sync.as_ref().is_some_and(|sync| sync.settled == Settled::Existent)
+    }
+
     /// Whether it is removed here, though perhaps not there.
     pub(super) fn is_removed(&self) -> bool {
         self.sync.as_ref().is_some_and(|sync| sync.deletes())

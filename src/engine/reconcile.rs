@@ -13,7 +13,7 @@ use super::{
     error::{Code, Fault},
     id::{CommandId, ItemId, Key, StoreId, Token, Validator},
     input::Rows,
-    item::{Attempt, AttemptState, Item, removed},
+    item::{Attempt, AttemptState, Item, Sync, removed},
     lifecycle::{Action, Settled},
     outbox::{Sent, What},
     outcome::{Answer, Body, Outcome, fault, judge_read},
@@ -243,6 +243,12 @@ impl<R: Row> Engine<R> {
         }
         if item.touched > asked {
             item.heard = item.heard.max(asked);
+            return false;
+        }
+        // Whether that is the row of the create, or another's under the same key, its answer tells. The app has not seen it.
+        let creates =
+            |sync: &Sync<R>| sync.in_flight.as_ref().is_some_and(|attempt| attempt.edit.action == Action::Create);
+        if item.is_removed() && !item.is_there() && item.sync.as_deref().is_some_and(creates) {
             return false;
         }
         let is_newest = item.heard <= asked;

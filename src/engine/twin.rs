@@ -5,7 +5,7 @@
 
 use super::{
     Engine,
-    edit::join,
+    edit::put_behind,
     id::{IdempotencyKey, ItemId, Key, Seq},
     item::{Edit, Sync},
     lifecycle::{Action, Settled},
@@ -133,9 +133,9 @@ fn without(edit: Edit, fields: FieldSet) -> Option<Edit> {
     }
 }
 
-/// Two edits that were made side by side: a delete wins, whichever came first.
+/// Two edits that were made side by side: a delete wins, whichever came first, and over a create too, which may have been sent.
 fn both(mine: Option<Edit>, theirs: Edit, key: IdempotencyKey) -> Edit {
     let Some(mine) = mine else { return theirs };
     let (first, second) = if mine.action == Action::Delete { (theirs, mine) } else { (mine, theirs) };
-    join(first.clone(), Some(second), key).unwrap_or(first)
+    put_behind(Some(first), Edit { key, ..second })
 }

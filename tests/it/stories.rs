@@ -213,6 +213,26 @@ fn of_two_records_of_one_row_the_first_stands_and_takes_over_the_edits_of_the_se
     assert_eq!(page.write().row.get(1), Some(8));
 }
 
+#[test]
+fn of_two_records_of_one_row_of_which_one_is_removed_the_row_is_deleted() {
+    let mut page = Page::open();
+    page.does(Input::Pause(page.store));
+    page.create_with(&[(0, 1)], Some("a"));
+    let mut create =
+        page.disk.values().next().map(crate::row::deep_record).unwrap_or_else(|| panic!("nothing is stored"));
+    // As if it had been removed by its key before the store was read.
+    let mut page = Page::open();
+    page.does(Input::Pause(page.store));
+    let item = page.find_or_fetch("a");
+    page.remove(item);
+    create.storage_key = concordia::engine::id::Key::new("z", false);
+    page.disk.insert((0, create.storage_key.clone()), create);
+    let mut page = page.restart();
+    page.answer_all(&[]);
+    assert_eq!(page.items(), []);
+    assert_eq!(page.write().action, Action::Delete);
+}
+
 // Offline.
 
 #[test]
@@ -542,6 +562,48 @@ fn a_create_that_met_its_own_row_is_deleted_there_when_the_app_removes_it() {
     page.answer_one(json(200, remote("mine", &[(0, 5)])));
     let delete = page.write();
     assert_eq!((delete.action, delete.key.map(|key| key.text().to_owned())), (Action::Delete, Some("mine".into())));
+}
+
+#[test]
+fn what_is_removed_after_a_row_was_read_under_its_key_is_deleted_there() {
+    let theirs: &[(&str, &[(usize, i64)])] = &[("mine", &[(0, 5)])];
+    for is_refused in [false, true] {
+        let mut page = Page::open();
+        page.slow_disk = !is_refused;
+        let item = page.create_with(&[(0, 1)], Some("mine"));
+        if is_refused {
+            page.answer(item, empty(409));
+            page.answer_one(json(200, remote("mine", &[(0, 5)])));
+            assert_eq!(page.engine.parked(item).map(|fault| fault.code), Some(Code::Conflict));
+        }
+        page.fetch();
+        page.answer_all(theirs);
+        page.remove(item);
+        page.slow_disk = false;
+        while !page.batches.is_empty() {
+            page.commit();
+        }
+        let delete = page.write();
+        assert_eq!((delete.action, delete.key.map(|key| key.text().to_owned())), (Action::Delete, Some("mine".into())));
+        page.answer(item, empty(204));
+        assert!(page.pending().is_empty() && page.items().is_empty() && page.disk.is_empty());
+    }
+}
+
+#[test]
+fn a_row_of_somebody_else_under_the_key_of_what_was_made_and_removed_here_stays_and_is_shown() {
+    let theirs: &[(&str, &[(usize, i64)])] = &[("mine", &[(0, 5)])];
+    let mut page = Page::open();
+    let item = page.create_with(&[(0, 1)], Some("mine"));
+    page.remove(item);
+    page.fetch();
+    page.answer_all(theirs);
+    page.answer(item, empty(409));
+    page.answer_one(json(200, remote("mine", &[(0, 5)])));
+    assert!(page.writes().is_empty() && page.pending().is_empty());
+    page.fetch();
+    page.answer_all(theirs);
+    assert_eq!(page.items().iter().map(|item| page.value(*item, 0)).collect::<Vec<_>>(), [Some(5)]);
 }
 
 #[test]

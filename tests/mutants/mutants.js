@@ -713,4 +713,22 @@ export const mutants = [
     from: "        self.ask_about(id);\n        self.tell(id);",
     to: "        if !MUTANT { self.ask_about(id); }\n        self.tell(id);",
   },
+  {
+    name: "what is removed after its row was read is undone instead of deleted",
+    file: "edit.rs",
+    from: "let is_there = self.settled == Settled::Existent;",
+    to: "let is_there = self.settled == Settled::Existent && !MUTANT;",
+  },
+  {
+    name: "another's row under the key of what was made and removed here is deleted with it",
+    file: "reconcile.rs",
+    from: "if item.is_removed() && !item.is_there()",
+    to: "if !MUTANT && item.is_removed() && !item.is_there()",
+  },
+  {
+    name: "of a create and a removal of one row the create stands",
+    file: "twin.rs",
+    from: "    put_behind(Some(first), Edit { key, ..second })",
+    to: "    if MUTANT && first.action == Action::Create { first } else { put_behind(Some(first), Edit { key, ..second }) }",
+  },
 ];
