@@ -18,6 +18,7 @@ mod relations;
 mod relations_at_random;
 mod row;
 mod schema;
+mod senders;
 mod simulation;
 mod storage;
 mod stories;

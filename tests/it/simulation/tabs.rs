@@ -12,6 +12,7 @@ use std::{
 
 use concordia::engine::{
     Engine,
+    config::LEASE,
     error::{Code, Fault, StorageFailure},
     id::{CommandId, ItemId, StorageId, StoreId, Token},
     input::{Cursor, Input, Next, Others, Policy, Rows, Source, StoreOptions},
@@ -19,7 +20,7 @@ use concordia::engine::{
     outcome::{Answer, Body, Response},
     output::{Command, Made, Output, Request, Say, Write},
     row::{FieldSet, RemoteRow},
-    sender::{News, Word},
+    sender::{Mark, News, Word},
     time::Millis,
 };
 
@@ -107,6 +108,9 @@ struct Tab {
     batches: BTreeMap<CommandId, Vec<Write<MapRow>>>,
     /// Those that were not committed.
     undone: BTreeSet<CommandId>,
+    /// How many batches of records it has heard of, and how many it has read or written itself.
+    heard: u64,
+    known: u64,
     turn_open: bool,
     wake_at: Option<Millis>,
     promises: BTreeMap<u32, Promise>,
@@ -143,8 +147,12 @@ pub struct Tabs {
     holder: Option<u32>,
     queue: Vec<u32>,
     disk: Disk,
+    /// The tab that wrote records last, and since when no other did.
+    writer: (u32, Millis),
     server: Server,
     patches: bool,
+    /// Whether what the lock says and what other tabs say comes in one order. Browsers promise it for each alone.
+    in_order: bool,
     fault: u64,
     trouble: u64,
     healed: bool,
@@ -186,6 +194,7 @@ impl Tabs {
         Self {
             most,
             patches: dice.percent(60),
+            in_order: dice.clone().percent(50),
             fault: [0, 10, 40][dice.below(3)],
             trouble: [0, 2, 6][dice.below(3)],
             dice,
@@ -195,6 +204,7 @@ impl Tabs {
             holder: None,
             queue: Vec::new(),
             disk: Disk::default(),
+            writer: (0, START),
             server,
             healed: false,
             values: 0,
@@ -323,6 +333,8 @@ impl Tabs {
             wire: Vec::new(),
             batches: BTreeMap::new(),
             undone: BTreeSet::new(),
+            heard: 0,
+            known: 0,
             turn_open: false,
             wake_at: None,
             promises: BTreeMap::new(),
@@ -369,7 +381,9 @@ impl Tabs {
         step!(self, "{id} CRASHES, {kept} of {} jobs are done", tab.jobs.len());
         for _ in 0..kept {
             if let Some(Job::Write(command, writes)) = tab.jobs.pop_front() {
+                let before = self.disk.mark(STORE);
                 drop(tab.write(&mut self.disk, command, writes));
+                self.has_written(id, before);
             }
         }
         for wire in tab.wire {
@@ -539,6 +553,9 @@ impl Tabs {
 
     fn put_on_wire(&mut self, id: u32, command: CommandId, ask: Ask) -> Check {
         self.seen_by_now.requests += 1;
+        if matches!(ask, Ask::Write(_)) {
+            self.one_sender(id)?;
+        }
         if let Ask::Write(order) = &ask
             && order.action == Action::Create
             && self.is_deposed(id)
@@ -709,6 +726,22 @@ impl Tabs {
 
 // What must hold.
 impl Tabs {
+    /// Whoever has heard that another tab writes records, or could have seen it for as long as a lease, sends nothing.
+    fn one_sender(&self, id: u32) -> Check {
+        let tab = &self.tabs[&id];
+        let (writer, since) = self.writer;
+        if !tab.engine.status(STORE).durable {
+            return Ok(());
+        }
+        if tab.heard > tab.known {
+            return broken("one sender", format!("{id} has heard of batch {}, and knows {}", tab.heard, tab.known));
+        }
+        if writer != id && writer != 0 && self.now.since(since) > LEASE {
+            return broken("one sender", format!("{id} sends, and {writer} writes since {since:?}"));
+        }
+        Ok(())
+    }
+
     /// Whether the app saw `old`, at once or in the end, where it set `new`.
     fn is_ancestor(&self, old: i64, new: i64) -> bool {
         let mut at = self.seen.get(&new).copied().flatten();
@@ -840,7 +873,7 @@ impl Tabs {
     }
 
     fn disk_turn(&mut self, id: u32, failure: Option<StorageFailure>) -> Check {
-        let both = self.dice.percent(50);
+        let (both, before) = (self.dice.percent(50), self.disk.mark(STORE));
         let Some(tab) = self.tabs.get_mut(&id) else { return Ok(()) };
         if both && let Some(input) = tab.told.pop_front() {
             return self.be_told(id, input);
@@ -873,14 +906,27 @@ impl Tabs {
             },
         };
         step!(self, "{id}: disk {input:?}");
+        self.has_written(id, before);
         if let Some(tab) = self.tabs.get_mut(&id) {
             tab.told.push_back(input);
         }
         Ok(())
     }
 
+    /// Whose records those on the disk are, and since when.
+    fn has_written(&mut self, id: u32, before: Mark) {
+        let count = self.disk.mark(STORE).count;
+        if count > before.count {
+            self.writer = if self.writer.0 == id { self.writer } else { (id, self.now) };
+            self.tabs.entry(id).and_modify(|tab| tab.known = count);
+        }
+    }
+
     fn be_told(&mut self, id: u32, input: Input<MapRow>) -> Check {
         let is_load = matches!(input, Input::Loaded { .. });
+        if let (Input::Loaded { others, .. }, Some(tab)) = (&input, self.tabs.get_mut(&id)) {
+            tab.known = others.mark.count;
+        }
         self.input(id, input)?;
         if is_load && self.tabs.get_mut(&id).is_some_and(|tab| !std::mem::replace(&mut tab.has_read, true)) {
             self.restarted(id)?;
@@ -891,10 +937,18 @@ impl Tabs {
     }
 
     fn read_post(&mut self, id: u32) -> Check {
-        let post = self.tabs.get_mut(&id).and_then(|tab| tab.posts.pop_front());
-        match post {
+        let is_lock = self.dice.clone().percent(50);
+        let Some(tab) = self.tabs.get_mut(&id) else { return Ok(()) };
+        let of_kind = || tab.posts.iter().position(|post| matches!(post, Post::Leads(_)) == is_lock);
+        let place = if self.in_order { 0 } else { of_kind().unwrap_or(0) };
+        match tab.posts.remove(place) {
             Some(Post::Leads(won)) => self.input(id, Input::Leads(STORE, won)),
-            Some(Post::Word(word)) => self.input(id, Input::Told(STORE, word)),
+            Some(Post::Word(word)) => {
+                if let (Word::Here(mark) | Word::Committed(mark, _), Some(tab)) = (&word, self.tabs.get_mut(&id)) {
+                    tab.heard = tab.heard.max(mark.count);
+                }
+                self.input(id, Input::Told(STORE, word))
+            }
             None => Ok(()),
         }
     }
