@@ -84,6 +84,7 @@ async function histories() {
       const { ok, output } = await run("cargo", [...program, "--", "--exact", test, "--nocapture"], env);
       const said = output.match(/(\d+) histories[^:\n]*: (.*)/);
       if (!ok || said === null) {
+        console.log(`VIOLATION in the simulation of ${of}, from seed ${env.FROM} on`);
         results.violations.push(`the simulation of ${of}, from seed ${env.FROM} on:\n${output.slice(-4000)}`);
         break;
       }
