@@ -167,6 +167,8 @@ impl Reference {
             let fields = engine.row(id).map(MapRow::fields).unwrap_or_default();
             thing.expected = fields.map(|value| value.filter(|value| *value > 0));
         } else if store.is_none() {
+            // With its removal, if it was removed: a row that turns out to be there after all is no resurrection.
+            thing.is_removed = false;
             thing.is_gone = true;
             thing.is_visible = false;
         }
