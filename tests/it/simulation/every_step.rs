@@ -104,6 +104,17 @@ impl Path {
         self.taken[self.at - 1].0
     }
 
+    /// How much of all histories lies behind, in thousandths, if each choice led to as many as another.
+    fn progress(&self) -> u64 {
+        let (mut behind, mut share) = (0, u64::MAX / 1_000);
+        for (choice, among) in &self.taken {
+            let [choice, among] = [choice, among].map(|count| u64::try_from(*count).unwrap_or(1));
+            share /= among;
+            behind += choice * share;
+        }
+        behind / (u64::MAX / 1_000_000)
+    }
+
     /// False if there are no other histories.
     fn turn(&mut self) -> bool {
         self.at = 0;
@@ -118,7 +129,7 @@ impl Path {
 }
 
 fn live_all(class: Class, scope: Scope) -> u64 {
-    let (mut path, mut histories) = (Path::default(), 0);
+    let (mut path, mut histories) = (Path::default(), 0_u64);
     loop {
         let mut world = World::small(class, class == Class::Plain).unwrap_or_else(|broken| panic!("{broken:?}"));
         if let Some(broken) = verdict(&mut world, |world| live_along(world, scope, &mut path)) {
@@ -129,6 +140,9 @@ fn live_all(class: Class, scope: Scope) -> u64 {
             panic!("{}\n{:?} {broken:?}", again.steps.unwrap_or_default(), path.taken);
         }
         histories += 1;
+        if histories.is_multiple_of(1_000_000) {
+            println!("{class:?}: {histories} histories, {} thousandths of the way", path.progress());
+        }
         if !path.turn() {
             return histories;
         }
