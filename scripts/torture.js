@@ -78,15 +78,14 @@ async function histories() {
     const lived = { of, done: 0, parts: {} };
     counts.of.push(lived);
     const most = Math.round(wanted * share);
-    while (lived.done < most) {
-      const now = Math.min(HISTORIES_AT_ONCE, most - lived.done);
-      const env = { HISTORIES: String(now), FROM: String(seed + lived.done) };
+    for (let begun = 0; begun < most; begun += HISTORIES_AT_ONCE) {
+      const env = { HISTORIES: String(Math.min(HISTORIES_AT_ONCE, most - begun)), FROM: String(seed + begun) };
       const { ok, output } = await run("cargo", [...program, "--", "--exact", test, "--nocapture"], env);
       const said = output.match(/(\d+) histories[^:\n]*: (.*)/);
       if (!ok || said === null) {
         console.log(`VIOLATION in the simulation of ${of}, from seed ${env.FROM} on`);
         results.violations.push(`the simulation of ${of}, from seed ${env.FROM} on:\n${output.slice(-4000)}`);
-        break;
+        continue;
       }
       lived.done += Number(said[1]);
       counts.done += Number(said[1]);
