@@ -7,18 +7,6 @@
 export const survivors = [
   {
     file: "engine.rs",
-    mutation: "replace > with >= in Changes::tidy",
-    at: "self.updated.len() > 1",
-    why: "a list of a single item stays as it is",
-  },
-  {
-    file: "engine.rs",
-    mutation: "replace && with || in Changes::tidy",
-    at: "came_or_went && !self.updated",
-    why: "nothing is taken from an empty list, and nothing is taken when nothing came or went",
-  },
-  {
-    file: "engine.rs",
     mutation: "delete field wake_at from struct Output expression in Engine<R>::finish",
     at: "let next = Output",
     why: "not seen: after an input that lets nothing happen the page would not be told when to wake",
@@ -313,7 +301,7 @@ export const survivors = [
   },
   {
     file: "engine/store.rs",
-    mutation: "replace > with >= in Engine<R>::let_go",
+    mutation: "replace > with >= in Engine<R>::forget",
     at: "item.version > 0",
     why: "a record that is not there is erased",
   },
