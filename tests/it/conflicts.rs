@@ -690,6 +690,21 @@ fn who_removes_a_create_that_met_a_row_of_somebody_else_deletes_nothing_there() 
 }
 
 #[test]
+fn a_read_that_was_asked_for_before_an_edit_was_contradicted_does_not_decide_about_it() {
+    let mut page = Page::open();
+    let item = page.settled_item("a", &[(0, 1), (1, 1)]);
+    page.does(Input::FetchOne(item));
+    page.end_turn();
+    page.update(item, &[(0, 2)]);
+    page.answer(item, empty(409));
+    assert_eq!(reads_one(&page), 2);
+    page.answer_one(json(200, remote("a", &[(0, 1), (1, 1)])));
+    assert!(page.writes().is_empty());
+    page.answer_one(json(200, remote("a", &[(0, 1), (1, 7)])));
+    assert_eq!((page.value(item, 0), page.value(item, 1), page.writes().len()), (Some(2), Some(7), 1));
+}
+
+#[test]
 fn without_states_the_same_contradiction_of_the_same_row_is_final_and_of_another_row_is_not() {
     let contradicted = |first: i64, second: i64| {
         let mut page = Page::open();
