@@ -99,7 +99,7 @@ async function histories() {
 async function kills() {
   const total = { kills: 0, profiles: 0, seconds: 0, endings: new Map(), cells: new Map(), parked: new Map() };
   const sums = { edits: 0, acknowledged: 0, excused: 0, doubled: 0, requests: 0 };
-  const wipes = { seen: 0, reported: 0, made: 0, own: 0 };
+  const wipes = { seen: 0, reported: 0, made: 0 };
   const several = { profiles: 0, opened: 0, left: 0, senders: 0 };
   Object.assign(total, { sums, wipes, several });
   results.kills = total;
@@ -201,7 +201,7 @@ function figures() {
     ["… ended while others went on, and of them the sender", `${n(several.left)}, ${n(several.senders)}`],
     ["edits, and of them acknowledged as stored", `${n(sums.edits)}, ${n(sums.acknowledged)}`],
     ["requests that reached a server", n(sums.requests)],
-    ["databases wiped by damage done on purpose", `of ${wipes.made} damaged`],
+    ["databases damaged on purpose", n(wipes.made)],
     ["databases found wiped, and told by `E_DATA_LOSS`", `${wipes.seen}, ${wipes.reported}`],
     ["items of which such a wipe took unsent edits", n(sums.excused)],
     ["parked on the way, by the server's random 422", list(parked)],
