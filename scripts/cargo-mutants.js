@@ -16,7 +16,7 @@ import { parseArgs } from "node:util";
 import { format } from "prettier";
 
 import { survivors } from "../tests/mutants/survivors.js";
-import { SIMULATION, check, compile, copySource, run } from "./switched.js";
+import { SHORT, SIMULATION, check, compile, copySource, run } from "./switched.js";
 
 const ENGINE = ["src/engine.rs", ...rustIn("src/engine")];
 const TESTS = rustIn("tests/it");
@@ -37,7 +37,7 @@ const TRIALS = [
   { args: skip(SLOW), histories: 1, seconds: 30 },
   { args: ["--exact", SIMULATION], histories: 2_000, seconds: 30 },
   { args: ["--exact", `${SIMULATION}_of_several_tabs`], histories: 3_000, seconds: 60 },
-  { args: skip(["simulation::"]), histories: 1, seconds: 180 },
+  { args: SHORT, histories: 1, seconds: 180 },
 ];
 
 const { values, positionals } = parseArgs({ options: { new: { type: "boolean" } }, allowPositionals: true });

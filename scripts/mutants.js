@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { mutants } from "../tests/mutants/mutants.js";
-import { SIMULATION, compile, copySource, run } from "./switched.js";
+import { SHORT, SIMULATION, compile, copySource, run } from "./switched.js";
 
 /** A mutant that runs longer makes no end of something: on two busy cores all its histories of several tabs take less. */
 const LIMIT_SECONDS = 400;
@@ -69,13 +69,7 @@ async function tryOut({ number, hidden, tabs }) {
   if (broken) return { by: `${broken} histories${invariant ? ` (${invariant})` : ""}` };
   if (simulated.late) return { by: `no end after ${LIMIT_SECONDS} s` };
   if (!simulated.ok) return { by: "the simulation dies" };
-  // The stories and tables, and the histories that once broke an invariant.
-  const long = [SIMULATION, "simulation::every_step", "simulation::the_same", "simulation::a_thousand"];
-  const others = await tryWith(
-    number,
-    long.flatMap((name) => ["--skip", name]),
-    "1",
-  );
+  const others = await tryWith(number, SHORT, "1");
   const failed = /^test (\S+) \.\.\. FAILED$/m.exec(others.output)?.[1];
   return { by: failed && `native test ${failed}` };
 }

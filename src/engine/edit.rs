@@ -119,15 +119,13 @@ impl<R: Row> Engine<R> {
             return self.forget(id);
         }
         if self.keeps_records(store) {
-            if self.items.get(id).is_some_and(Item::is_there) {
-                self.unstore(id);
-            }
             self.unpark(id, true);
         }
+        let leaves_removal = self.leaves_removal(id);
         let Some(item) = self.items.get_mut(id) else { return };
         // To delete it its key is enough: it need not be here first.
         let settled = if std::mem::take(&mut item.awaited) { Settled::New } else { Settled::Existent };
-        if !is_shared && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
+        if !leaves_removal && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
             // A create that never left, or was refused, and its delete: there is nothing to say.
             self.forget(id);
         } else {
@@ -136,6 +134,11 @@ impl<R: Row> Engine<R> {
             self.touch(id);
             self.release(Some(id));
         }
+    }
+
+    /// Whether a create and its removal leave the removal: other tabs may know more of the create, or a row was read under its key.
+    fn leaves_removal(&self, id: ItemId) -> bool {
+        self.items.get(id).is_some_and(|item| self.stores[item.store].tabs.is_some() || item.is_there())
     }
 
     fn plan_edit(&self, item: &Item<R>, action: Action) -> Result<(), Fault> {
@@ -162,6 +165,7 @@ impl<R: Row> Engine<R> {
     /// Puts an edit behind what the item already has to say.
     pub(super) fn record_edit(&mut self, id: ItemId, action: Action, fields: FieldSet, settled: Settled) {
         let (last, key, now) = (self.next_seq(), self.random.uuid(), self.clock);
+        let leaves_removal = self.leaves_removal(id);
         let Some(item) = self.items.get_mut(id) else { return };
         let store = item.store;
         let is_shared = self.stores[store].tabs.is_some();
@@ -179,7 +183,7 @@ impl<R: Row> Engine<R> {
         let sync = item.sync_mut(settled);
         let edit = Edit { action, fields, first: last, last, key };
         sync.pending = match sync.pending.take() {
-            Some(before) if !is_shared => join(before, Some(edit), key),
+            Some(before) if !leaves_removal => join(before, Some(edit), key),
             before => Some(put_behind(before, edit)),
         };
         self.stores[store].unsynced.insert(id);
@@ -250,12 +254,12 @@ impl<R: Row> Engine<R> {
     /// Makes the attempt, which the server does not have, a pending edit again, joined by what was edited since.
     pub(super) fn unstart(&mut self, id: ItemId) {
         let key = self.random.uuid();
-        let is_shared = self.items.get(id).is_some_and(|item| self.stores[item.store].tabs.is_some());
+        let leaves_removal = self.leaves_removal(id);
         let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
         let Some(attempt) = sync.in_flight.take() else { return };
         match join(attempt.edit.clone(), sync.pending.take(), key) {
             Some(edit) => sync.pending = Some(edit),
-            None if is_shared => {
+            None if leaves_removal => {
                 sync.pending = Some(Edit { first: attempt.edit.first, last: attempt.edit.last, ..Edit::delete(key) });
                 self.touch(id);
             }
@@ -395,24 +399,14 @@ impl<R: Row> Sync<R> {
     }
 
     /// A create that was repeated and met a row under the key that the app chose has most likely met itself: the answer
-    /// was lost. And a row under that key that was read is what the app has shown as this item since. To remove the item is then to
-    /// delete that row.
+    /// was lost. To remove the item is then to delete that row.
     fn recognise(&mut self) {
-        let is_there = self.settled == Settled::Existent;
-        let refused = self.in_flight.as_mut().filter(|attempt| match &attempt.state {
-            AttemptState::Parked(fault) if fault.code == Code::Conflict => is_there || attempt.attempts > 1,
-            AttemptState::Parked(fault) => is_there && fault.code != Code::Uncertain,
-            AttemptState::Storing { .. }
-            | AttemptState::Ready
-            | AttemptState::Sending(..)
-            | AttemptState::Waiting(_)
-            | AttemptState::Disputed(..) => false,
-        });
-        let unsent = self.pending.as_mut().filter(|_| is_there);
-        for edit in refused.map(|attempt| &mut attempt.edit).into_iter().chain(unsent) {
-            if edit.action == Action::Create {
-                edit.action = Action::Update;
-            }
+        if let Some(attempt) = &mut self.in_flight
+            && attempt.edit.action == Action::Create
+            && attempt.attempts > 1
+            && matches!(&attempt.state, AttemptState::Parked(fault) if fault.code == Code::Conflict)
+        {
+            attempt.edit.action = Action::Update;
         }
     }
 

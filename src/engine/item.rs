@@ -289,9 +289,14 @@ impl<R: Row> Item<R> {
         self.sync.as_ref()?.parked()
     }
 
-    /// Whether it has edits, and the server was heard to hold it.
+    /// Whether it has edits, and a row was read under its key before: the app has seen it as this item.
     pub(super) fn is_there(&self) -> bool {
-        self.sync.as_ref().is_some_and(|sync| sync.settled == Settled::Existent)
+        self.remote_key.is_some() && self.sync.as_ref().is_some_and(|sync| sync.settled == Settled::Existent)
+    }
+
+    /// What its attempt does.
+    pub(super) fn in_flight_action(&self) -> Option<Action> {
+        self.sync.as_ref()?.in_flight.as_ref().map(|attempt| attempt.edit.action)
     }
 
     /// Whether it is removed here, though perhaps not there.

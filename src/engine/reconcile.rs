@@ -13,7 +13,7 @@ use super::{
     error::{Code, Fault},
     id::{CommandId, ItemId, Key, StoreId, Token, Validator},
     input::Rows,
-    item::{Attempt, AttemptState, Item, Sync, removed},
+    item::{Attempt, AttemptState, Item, removed},
     lifecycle::{Action, Settled},
     outbox::{Sent, What},
     outcome::{Answer, Body, Outcome, fault, judge_read},
@@ -246,9 +246,7 @@ impl<R: Row> Engine<R> {
             return false;
         }
         // Whether that is the row of the create, or another's under the same key, its answer tells. The app has not seen it.
-        let creates =
-            |sync: &Sync<R>| sync.in_flight.as_ref().is_some_and(|attempt| attempt.edit.action == Action::Create);
-        if item.is_removed() && !item.is_there() && item.sync.as_deref().is_some_and(creates) {
+        if item.is_removed() && !item.is_there() && item.in_flight_action() == Some(Action::Create) {
             return false;
         }
         let is_newest = item.heard <= asked;
@@ -434,8 +432,7 @@ impl<R: Row> Engine<R> {
 
     /// The server contradicted an edit of an item that it does not have.
     fn lose_dispute(&mut self, id: ItemId, mut fault: Fault) {
-        let action = self.items.get_mut(id).and_then(Item::in_flight_mut).map(|attempt| attempt.edit.action);
-        match action {
+        match self.items.get(id).and_then(Item::in_flight_action) {
             Some(Action::Delete) => self.forget(id),
             Some(Action::Update) => {
                 fault.code = Code::GoneRemotely;

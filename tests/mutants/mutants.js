@@ -297,8 +297,8 @@ export const mutants = [
   {
     name: "the tombstone goes before the server has deleted the item",
     file: "edit.rs",
-    from: "        if !is_shared && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {\n            // A create that",
-    to: "        if MUTANT || !is_shared && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {\n            // A create that",
+    from: "        if !leaves_removal && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {\n            // A create that",
+    to: "        if MUTANT || !leaves_removal && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {\n            // A create that",
   },
   {
     name: "a delete that may have been taken is dropped",
@@ -716,8 +716,8 @@ export const mutants = [
   {
     name: "what is removed after its row was read is undone instead of deleted",
     file: "edit.rs",
-    from: "let is_there = self.settled == Settled::Existent;",
-    to: "let is_there = self.settled == Settled::Existent && !MUTANT;",
+    from: "self.stores[item.store].tabs.is_some() || item.is_there()",
+    to: "self.stores[item.store].tabs.is_some() || !MUTANT && item.is_there()",
   },
   {
     name: "another's row under the key of what was made and removed here is deleted with it",
