@@ -71,8 +71,6 @@ pub struct Engine<R> {
     clock: Instant,
     random: Random,
     keys: Keys,
-    /// What tells this tab from others, once that matters.
-    tab: Option<u64>,
     next_seq: Seq,
     next_command: u32,
     stores: Stores,
@@ -103,7 +101,6 @@ impl<R: Row> Engine<R> {
             now: Millis(0),
             clock: Instant(0),
             keys: Keys::default(),
-            tab: None,
             random,
             next_seq: Seq(0),
             next_command: 0,

@@ -129,6 +129,8 @@ enum Role {
 /// What a store knows of the other tabs.
 #[derive(Clone, Debug)]
 pub(super) struct Tabs {
+    /// What tells this tab from others, once that matters: a store that a page opens anew is another tab of it, which has done nothing yet.
+    own: Option<u64>,
     role: Role,
     /// The last batch of records that is in memory here.
     mark: Mark,
@@ -170,6 +172,7 @@ pub(super) struct Tabs {
 impl Tabs {
     pub(super) const fn new() -> Self {
         Self {
+            own: None,
             role: Role::Joining,
             mark: Mark { tab: 0, count: 0 },
             heard: 0,
@@ -305,17 +308,12 @@ impl<R: Row> Engine<R> {
 
     /// The number of the next transaction of notes, and who writes it.
     pub(super) fn number_notes(&mut self, store: StoreId) -> (u64, u32) {
-        let tab = self.tab();
+        let tab = self.tab(store);
         let number = self.stores[store].tabs.as_mut().map_or(0, |tabs| {
             tabs.number += 1;
             tabs.number
         });
         (tab, number)
-    }
-
-    /// The mark that a batch of records leaves.
-    pub(super) fn own_tab(&mut self) -> u64 {
-        self.tab()
     }
 
     /// The notes to erase with the next batch of records.
@@ -461,7 +459,7 @@ impl<R: Row> Engine<R> {
 
     /// Notes are in the records, and erased; the items of those that are of this tab.
     pub(super) fn notes_are_kept(&mut self, store: StoreId, taken: Taken) -> Vec<ItemId> {
-        if taken.tab != self.tab() {
+        if taken.tab != self.tab(store) {
             return Vec::new();
         }
         self.let_own_go(store, |number| number <= taken.number)
@@ -484,7 +482,7 @@ impl<R: Row> Engine<R> {
 
     /// A batch of records was committed.
     pub(super) fn passed_fence(&mut self, store: StoreId, batch: CommandId, since: Millis) {
-        let tab = self.tab();
+        let tab = self.tab(store);
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         tabs.mark = Mark { tab, count: tabs.mark.count + 1 };
         tabs.heard = tabs.heard.max(tabs.mark.count);

@@ -188,7 +188,7 @@ impl<R: Row> Engine<R> {
         list.iter().filter_map(Write::store).for_each(|store| stores.insert(store));
         for store in stores {
             if let Writes::Records(Some(seen)) = self.writes(store) {
-                let tab = self.own_tab();
+                let tab = self.tab(store);
                 list.insert(0, Write::Fence { store, tab, seen });
                 batch.fenced.push(store);
             }

@@ -315,22 +315,35 @@ test("what_refers_to_a_new_item_of_another_tab_is_sent_with_its_key", async (t) 
   assert.deepEqual([ids.length, titles.length], [2, 2]);
 });
 
-test("what_a_tab_that_is_gone_has_stored_is_there_when_the_next_one_opens_though_nobody_has_sent_it", async (t) => {
+test("what_a_tab_that_is_gone_has_stored_is_there_when_the_next_one_opens_though_nobody_has_sent_it", (t) =>
+  isThereNext(t, async (first, second) => {
+    await first.close();
+    return second;
+  }));
+
+test("what_a_closed_store_has_stored_is_there_when_the_page_opens_it_anew_though_nobody_has_sent_it", (t) =>
+  isThereNext(t, async (page) => {
+    await page.evaluate(() => store.close());
+    return page;
+  }));
+
+/** What is stored and not sent is there in the page that opens the store next. */
+async function isThereNext(t, leave) {
   const { server, collection, user } = await tabs(t, 0, { rows: ROWS });
   const guard = await user.tab({ blank: true });
   // Somebody has the lock who does nothing, as a tab that is stuck: what is read is written down by nobody.
   await guard.evaluate(takeLock, LOCK);
-  const [gone, next] = [await user.tab(), await user.tab()];
-  await open(gone);
+  const [first, second] = [await user.tab(), await user.tab()];
+  await open(first);
   await server.stop();
-  await gone.evaluate(async () => {
+  await first.evaluate(async () => {
     const [edited, removed] = store.items;
     const made = store.create({ name: "Dot" });
     edited.age = 36;
     removed.remove();
     await Promise.all([edited, removed, made].map((item) => item.onceStored()));
   });
-  await gone.close();
+  const next = await leave(first, second);
   const seen = await next.evaluate(async () => {
     window.store = people();
     await store.onceLoaded();
@@ -347,7 +360,7 @@ test("what_a_tab_that_is_gone_has_stored_is_there_when_the_next_one_opens_though
   const rows = collection.rows().map(({ name, age }) => `${name} ${age}`);
   assert.deepEqual(rows.sort(), ["Ada 36", "Cyd 0", "Dot undefined"]);
   assert.equal(server.writes({ applied: true }).length, 3);
-});
+}
 
 test("notes_of_an_older_schema_are_taken_in_by_a_newer_one", async (t) => {
   const { server, collection, user } = await tabs(t, 0, { rows: [{ fullName: "Ada Lovelace" }] });

@@ -2,10 +2,10 @@
 
 use concordia::engine::{
     Engine,
-    id::{CommandId, StoreId},
+    id::{CommandId, StoreId, Token},
     input::{Cursor, Input, Next, Others, Rows, Source, StoreOptions},
-    output::Command,
-    sender::{Mark, Word},
+    output::{Command, Write},
+    sender::{Mark, Notes, Word},
     time::Millis,
 };
 
@@ -73,4 +73,56 @@ fn who_hears_that_another_tab_has_written_sends_nothing_before_it_has_read_that(
         assert_eq!(sends(&commands), !hears, "{commands:?}");
         assert_eq!(commands.iter().any(|command| matches!(command, Command::Load(_))), hears);
     }
+}
+
+/// What a page has done in a store that it closed is in notes, if another tab wrote the records: the store that it opens next has it.
+#[test]
+fn what_a_closed_store_has_left_as_notes_is_in_the_next_one_of_the_page() {
+    for leads in [false, true] {
+        let mut engine = Engine::new([7; 32]);
+        let open = || Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default());
+        let loaded = |store, others| {
+            let (records, problem, cursor, lost) = (Ok(Vec::new()), None, None, None);
+            Input::Loaded { store, records, problem, cursor, lost, others }
+        };
+        tell(&mut engine, open());
+        tell(&mut engine, loaded(STORE, Others::default()));
+        tell(&mut engine, Input::Leads(STORE, false));
+        let row = MapRow::of(&[(0, 1)]);
+        tell(&mut engine, Input::Create { store: STORE, row, key: None, source: Source::State });
+        let (batch, notes) = written(&tell(&mut engine, Input::TurnEnded));
+        tell(&mut engine, Input::Persisted(batch, Ok(())));
+        tell(&mut engine, Input::Close(STORE, Token(1)));
+
+        let next = StoreId(1);
+        tell(&mut engine, open());
+        if leads {
+            tell(&mut engine, Input::Leads(next, true));
+        }
+        let commands = tell(&mut engine, loaded(next, Others { notes, ..Others::default() }));
+        let names: Vec<_> = engine.items(next).map(|item| engine.row(item).and_then(|row| row.get(0))).collect();
+        assert_eq!(names, [Some(1)], "leads: {leads}");
+        let commands = [commands, tell(&mut engine, Input::TurnEnded)].concat();
+        let puts = |command: &Command<MapRow>| match command {
+            Command::Persist(_, _, writes) => writes.iter().any(|write| matches!(write, Write::Put(..))),
+            _ => false,
+        };
+        assert_eq!(commands.iter().any(puts), leads, "{commands:?}");
+    }
+}
+
+/// The notes of a batch.
+fn written(commands: &[Command<MapRow>]) -> (CommandId, Vec<Notes<MapRow>>) {
+    let batch = commands.iter().find_map(|command| match command {
+        Command::Persist(batch, _, writes) => Some((*batch, writes)),
+        _ => None,
+    });
+    let (batch, writes) = batch.unwrap_or_else(|| panic!("nothing is written: {commands:?}"));
+    let notes = writes.iter().filter_map(|write| match write {
+        Write::Notes { tab, number, list, .. } => {
+            Some(Notes { place: 1, tab: *tab, number: *number, list: list.clone() })
+        }
+        _ => None,
+    });
+    (batch, notes.collect())
 }

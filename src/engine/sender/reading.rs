@@ -42,7 +42,7 @@ impl<R: Row> Engine<R> {
         notes: Vec<Notes<R>>,
         mark: Mark,
     ) {
-        let (tab, clock) = (self.tab(), self.clock);
+        let (tab, clock) = (self.tab(store), self.clock);
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         tabs.reading = false;
         tabs.caught_up = clock;
@@ -135,7 +135,7 @@ impl<R: Row> Engine<R> {
 
     /// Edits of other tabs that are in no record yet are seen all the same. What the sender makes of them is read when it has.
     fn show_notes(&mut self, store: StoreId, notes: Vec<Notes<R>>) {
-        let own = self.tab();
+        let own = self.tab(store);
         for notes in notes.into_iter().filter(|notes| notes.tab != own) {
             if let Some(tabs) = &mut self.stores[store].tabs {
                 tabs.shows_notes = true;
@@ -152,7 +152,7 @@ impl<R: Row> Engine<R> {
     /// From now on this tab writes records. Its own notes are in memory, those that are on their way as well: they are erased with the
     /// first of them.
     fn end_joining(&mut self, store: StoreId) {
-        let tab = self.tab();
+        let tab = self.tab(store);
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         tabs.notes_first = false;
         let (number, taken) = (tabs.number, tabs.own_taken);
