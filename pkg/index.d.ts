@@ -529,7 +529,7 @@ export interface StoreStatus {
   readonly estimate?: { readonly usage: number; readonly quota: number; readonly persisted: boolean };
   /** Edits that the server has not taken yet, the parked ones included. */
   readonly pending: number;
-  /** Edits that the server has refused, kept until `retry()` or `discard()`. */
+  /** Edits that the server has refused, kept until `retry()` or `discard()`. Of an item that was removed since only the removal is kept. */
   readonly parked: number;
   /**
    * Whether this tab is the one that sends the edits of the store. Of several tabs with one {@link IndexedDbClientStorage} one does, and

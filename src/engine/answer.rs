@@ -36,7 +36,7 @@ impl<R: Row> Engine<R> {
         self.hear(&sent, outcome, answer, blocked);
         match outcome {
             Outcome::Applied => self.applied(id, action, &sent, answer),
-            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),
+            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),
             Outcome::Conflict | Outcome::Preconditions => self.dispute(id, fault(outcome, answer), answer),
             Outcome::Unauthorized => {
                 if let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) {
@@ -158,6 +158,19 @@ impl<R: Row> Engine<R> {
             attempt.state = AttemptState::Waiting(from.after(span).max(now.after(asked.unwrap_or_default())));
         }
         self.reslot(id);
+        self.tell(id);
+    }
+
+    /// The server will not have the edit. What was removed since is only to be removed, as if that had been done after the refusal.
+    pub(super) fn refused(&mut self, id: ItemId, fault: Fault) {
+        let is_removed = self.items.get(id).is_some_and(|item| item.pending_action() == Some(Action::Delete));
+        if !is_removed {
+            return self.park(id, fault);
+        }
+        if let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) {
+            attempt.state = AttemptState::Parked(fault);
+        }
+        self.unpark(id, true);
         self.tell(id);
     }
 

@@ -124,7 +124,8 @@ impl<R: Row> Engine<R> {
         let leaves_removal = self.leaves_removal(id);
         let Some(item) = self.items.get_mut(id) else { return };
         // To delete it its key is enough: it need not be here first.
-        let settled = if std::mem::take(&mut item.awaited) { Settled::New } else { Settled::Existent };
+        let settled = item.settled();
+        item.awaited = false;
         if !leaves_removal && coalesce(item.pending_action(), Action::Delete) == Coalesced::Vanished {
             // A create that never left, or was refused, and its delete: there is nothing to say.
             self.forget(id);
@@ -156,7 +157,7 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get_mut(id) else { return };
         let row = item.row.clone();
         // What the server holds of an awaited item is not known yet.
-        let sync = item.sync_mut(if item.awaited { Settled::New } else { Settled::Existent });
+        let sync = item.sync_mut(item.settled());
         if sync.settled == Settled::Existent {
             sync.add_base(fields.without(sync.base_fields), &row);
         }
@@ -247,6 +248,10 @@ impl<R: Row> Engine<R> {
             && let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut())
         {
             sync.recreate(all);
+        }
+        let is_over = |item: &Item<R>| item.is_stillborn() && self.stores[item.store].tabs.is_none();
+        if self.items.get(id).is_some_and(is_over) {
+            return self.forget(id);
         }
         self.reslot(id);
     }
@@ -379,10 +384,10 @@ impl<R: Row> Sync<R> {
         let first = parked.map(|attempt| attempt.edit.action).or(self.pending.as_ref().map(|edit| edit.action));
         match (self.settled, first) {
             _ if gone => Left::Nothing,
-            (Settled::New, Some(Action::Create)) if self.in_flight.is_none() => Left::Nothing,
+            (Settled::New, _) if self.in_flight.is_none() => Left::Nothing,
             // Edits of a row that never came.
-            (Settled::New, Some(Action::Update | Action::Delete)) if self.in_flight.is_none() => Left::Key,
-            (Settled::New | Settled::Existent, _) => Left::Row,
+            (Settled::Awaited, _) if self.in_flight.is_none() => Left::Key,
+            (Settled::New | Settled::Awaited | Settled::Existent, _) => Left::Row,
         }
     }
 
@@ -407,6 +412,7 @@ impl<R: Row> Sync<R> {
             && matches!(&attempt.state, AttemptState::Parked(fault) if fault.code == Code::Conflict)
         {
             attempt.edit.action = Action::Update;
+            self.settled = Settled::Existent;
         }
     }
 

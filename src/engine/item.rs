@@ -289,6 +289,11 @@ impl<R: Row> Item<R> {
         self.sync.as_ref()?.parked()
     }
 
+    /// What the server is known to hold of it before its first edit.
+    pub(super) const fn settled(&self) -> Settled {
+        if self.awaited { Settled::Awaited } else { Settled::Existent }
+    }
+
     /// Whether it has edits, and a row was read under its key before: the app has seen it as this item.
     pub(super) fn is_there(&self) -> bool {
         self.remote_key.is_some() && self.sync.as_ref().is_some_and(|sync| sync.settled == Settled::Existent)

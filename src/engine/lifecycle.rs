@@ -34,8 +34,10 @@ impl Action {
 /// What the server was last known to hold of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// Never taken by the server.
+    /// Made here, and never taken by the server.
     New,
+    /// Nobody here knows: the app asked for it by its key, and no row of it has come.
+    Awaited,
     /// The server holds it.
     Existent,
 }

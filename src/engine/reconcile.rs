@@ -246,7 +246,8 @@ impl<R: Row> Engine<R> {
             return false;
         }
         // Whether that is the row of the create, or another's under the same key, its answer tells. The app has not seen it.
-        if item.is_removed() && !item.is_there() && item.in_flight_action() == Some(Action::Create) {
+        let is_made_here = item.in_flight_action() == Some(Action::Create) || item.is_stillborn();
+        if item.is_removed() && !item.is_there() && is_made_here {
             return false;
         }
         let is_newest = item.heard <= asked;

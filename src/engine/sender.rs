@@ -16,8 +16,8 @@ use super::{
     config::{HEARTBEAT, LEASE, SILENCE},
     id::{CommandId, ItemId, Key, StoreId},
     input::Record,
-    item::Item,
-    lifecycle::Action,
+    item::{Item, Sync},
+    lifecycle::{Action, Settled},
     output::{Command, Say},
     row::{FieldSet, Row},
     store::Phase,
@@ -634,13 +634,15 @@ impl<R: Row> Item<R> {
         self.own.iter_mut().filter(|own| own.number == number).for_each(|own| own.number = 0);
     }
 
-    /// Whether it was removed before the server heard of it.
+    /// Whether some of it was read by this tab and is in no record.
+    pub(super) fn is_read_here(&self) -> bool {
+        self.ahead.is_some() || !self.kept && self.own.is_empty() && self.sync.is_none()
+    }
+
+    /// Whether it was removed before the server took it.
     pub(super) fn is_stillborn(&self) -> bool {
-        self.remote_key.is_none()
-            && self.sync.as_ref().is_some_and(|sync| {
-                let deletes = sync.pending.as_ref().is_some_and(|edit| edit.action == Action::Delete);
-                deletes && sync.in_flight.is_none()
-            })
+        let is_it = |sync: &Sync<R>| sync.settled == Settled::New && sync.in_flight.is_none() && sync.deletes();
+        self.sync.as_deref().is_some_and(is_it)
     }
 
     /// This version is committed as a record.

@@ -627,8 +627,7 @@ impl<R: Row> Engine<R> {
 impl<R: Row> Sync<R> {
     /// Whether it has edits of a row that was never here: those of an item that is awaited.
     pub(super) fn awaits(&self) -> bool {
-        let updates = self.pending.as_ref().is_some_and(|edit| edit.action == Action::Update);
-        self.settled == Settled::New && self.in_flight.is_none() && updates
+        self.settled == Settled::Awaited && self.in_flight.is_none() && !self.deletes()
     }
 
     /// As it is after a restart: what was on its way may have arrived, and is sent again as it was.

@@ -84,7 +84,7 @@ impl<R: Row> Engine<R> {
         let Some(item) = self.items.get_mut(id) else { return };
         let (store, was_removed, here) = (item.store, item.is_removed(), item.row.clone());
         let all = self.stores[store].fields;
-        let sync = item.sync_mut(if item.awaited { Settled::New } else { Settled::Existent });
+        let sync = item.sync_mut(item.settled());
         let mut stands = moved.edited();
         if sync.last_seq() > moved.last_seq() {
             stands = stands.without(sync.edited());

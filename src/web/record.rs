@@ -167,6 +167,7 @@ fn sync_object(shape: Shape, sync: &Sync<JsRow>) -> JsValue {
     let [a, b, c, d] = split(sync.base_fields);
     let settled = match sync.settled {
         Settled::New => "new",
+        Settled::Awaited => "awaited",
         Settled::Existent => "existent",
     };
     pack_sync(shape.js(), settled, &in_flight, &pending, base, a, b, c, d)
@@ -387,6 +388,7 @@ fn read_sync(shape: Shape, stored: &JsValue) -> Option<Sync<JsRow>> {
     }
     let settled = match get(stored, "settled")?.as_string()?.as_str() {
         "new" => Settled::New,
+        "awaited" => Settled::Awaited,
         "existent" => Settled::Existent,
         _ => return None,
     };

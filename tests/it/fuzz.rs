@@ -470,7 +470,7 @@ fn attempt() -> impl Strategy<Value = Attempt<MapRow>> {
 }
 
 fn sync() -> impl Strategy<Value = Sync<MapRow>> {
-    let settled = select([Settled::New, Settled::Existent].as_slice());
+    let settled = select([Settled::New, Settled::Awaited, Settled::Existent].as_slice());
     (settled, option::of(any_edit()), option::of(attempt()), option::of(any::<i64>()), 0..1_u128 << FIELDS)
         .prop_filter("it has something to say", |(_, pending, attempt, ..)| pending.is_some() || attempt.is_some())
         .prop_map(|(settled, pending, in_flight, base, fields)| {

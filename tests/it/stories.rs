@@ -649,6 +649,33 @@ fn a_create_that_was_refused_and_is_removed_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_is_removed_while_its_edit_is_on_its_way_is_removed_though_that_is_refused() {
+    for status in [422, 404] {
+        let mut page = Page::open();
+        let item = page.settled_item("a", &[(0, 1)]);
+        page.update(item, &[(0, 2)]);
+        page.remove(item);
+        let stored = page.once_stored(item);
+        page.answer(item, empty(status));
+        if status == 422 {
+            assert_eq!(page.write().action, Action::Delete);
+            page.answer(item, empty(204));
+        }
+        assert_eq!((page.items().len(), page.pending().len(), page.disk.len(), page.writes().len()), (0, 0, 0, 0));
+        assert_eq!(page.outcome(stored), Some(Ok(())));
+    }
+}
+
+#[test]
+fn what_is_removed_while_its_create_is_on_its_way_leaves_nothing_behind_if_that_is_refused() {
+    let mut page = Page::open();
+    let item = page.create(&[(0, 1)]);
+    page.remove(item);
+    page.answer(item, empty(422));
+    assert_eq!((page.items().len(), page.pending().len(), page.disk.len(), page.writes().len()), (0, 0, 0, 0));
+}
+
+#[test]
 fn what_was_deleted_elsewhere_is_made_again_by_retry_and_let_go_by_discard() {
     for retried in [true, false] {
         let mut page = Page::open();

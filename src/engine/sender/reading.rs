@@ -407,7 +407,7 @@ impl<R: Row> Engine<R> {
             if let Deed::Edit(action) = deed
                 && (has_origin || action == Action::Delete)
             {
-                let sync = item.sync_mut(if item.awaited { Settled::New } else { Settled::Existent });
+                let sync = item.sync_mut(item.settled());
                 if sync.settled == Settled::Existent {
                     sync.add_base(fields.without(sync.base_fields), base);
                 }
