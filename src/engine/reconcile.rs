@@ -261,9 +261,10 @@ impl<R: Row> Engine<R> {
         } else {
             self.learn(id, Learnt { row: told.clone(), validator, asked }, OK);
         }
-        // What was read when another tab wrote the records is in none.
+        // What was read when another tab wrote the records is in none. If that tab has deleted it since, this answer may be older.
         let is_unkept = self.items.get(id).is_some_and(|item| !item.kept);
-        if awaited || is_unkept && self.stores[store].tabs.is_some() && self.keeps_records(store) {
+        let is_news = self.stores[store].tabs.is_some() && !self.has_caught_up_since(store, asked);
+        if awaited || is_unkept && is_news && self.keeps_records(store) {
             self.touch(id);
             self.reslot(id);
         }

@@ -250,15 +250,21 @@ impl<R: Row> Engine<R> {
         }
     }
 
+    /// Whether it is still open who writes the records: then what the server has told of is this tab's to write, perhaps.
+    pub(super) fn is_joining(&self, store: StoreId) -> bool {
+        self.stores[store].tabs.as_ref().is_some_and(|tabs| tabs.role == Role::Joining || tabs.notes_first)
+    }
+
     /// Whether another tab may have become the sender without this one having heard of it.
     pub(super) fn may_be_deposed(&self, store: StoreId) -> bool {
         self.stores[store].tabs.as_ref().is_some_and(|tabs| self.now.since(tabs.passed) > LEASE)
     }
 
-    /// The number of this tab.
-    fn tab(&mut self) -> u64 {
+    /// The number of this tab, for those of the store.
+    pub(super) fn tab(&mut self, store: StoreId) -> u64 {
         let random = &mut self.random;
-        *self.tab.get_or_insert_with(|| random.safe_integer().max(1))
+        let tabs = self.stores[store].tabs.as_mut();
+        tabs.map_or(0, |tabs| *tabs.own.get_or_insert_with(|| random.safe_integer().max(1)))
     }
 
     /// Notes what the app has done, until a record has it.

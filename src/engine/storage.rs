@@ -101,6 +101,7 @@ impl<R: Row> Engine<R> {
         let mut later = Vec::new();
         for erasure in std::mem::take(&mut self.erased) {
             match self.open_storage(erasure.store) {
+                Access::Open(_) if self.is_joining(erasure.store) => later.push(erasure),
                 // Another tab erases it.
                 Access::Open(_) if self.writes(erasure.store) == Writes::Notes => {
                     self.settle_stored(erasure.item, u32::MAX);
@@ -479,9 +480,10 @@ impl<R: Row> Engine<R> {
                 || batch.items.iter().any(|(id, _)| self.items.get(*id).is_some_and(|item| item.store == store))
         });
         let failed = self.storage_failure(store).is_some();
+        let writes_cursor = || matches!(self.writes(store), Writes::Records(_));
         in_batch
             || !failed
-                && (self.stores[store].cursor_is_news
+                && (self.stores[store].cursor_is_news && writes_cursor()
                     || self.erased.iter().any(|erasure| erasure.store == store)
                     || self.dirty.iter().any(|id| self.items.get(*id).is_some_and(|item| item.store == store)))
     }

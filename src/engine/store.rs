@@ -196,7 +196,10 @@ impl<R: Row> Engine<R> {
     ) {
         if self.is_catching_up(store) {
             match records {
-                Ok(records) => self.read_again(store, records, others.notes, others.mark),
+                Ok(records) => {
+                    self.go_on_at(store, cursor, problem.is_none(), &records);
+                    self.read_again(store, records, others.notes, others.mark);
+                }
                 Err(failure @ StorageFailure::NewerVersion) => self.bar(store, &failure),
                 Err(failure) => {
                     if let Some(id) = self.stores[store].storage {
@@ -220,11 +223,7 @@ impl<R: Row> Engine<R> {
         }
         match records {
             Ok(records) => {
-                // Where rows are missing, or have got fields that the server was never asked for, everything is read again.
-                let migrated = records.iter().any(|record| record.migrated.is_some());
-                let usable = whole && !migrated && !records.is_empty();
-                self.stores[store].cursor_is_news = cursor.is_some() && !usable;
-                self.stores[store].cursor = cursor.filter(|_| usable);
+                self.go_on_at(store, cursor, whole, &records);
                 let items: Vec<ItemId> = records.into_iter().filter_map(|record| self.load(store, record)).collect();
                 if !self.stores[store].refers.is_empty() {
                     items.into_iter().for_each(|id| self.relate(id));
@@ -243,6 +242,16 @@ impl<R: Row> Engine<R> {
         self.ask_collection(store);
         self.ask_awaited(store);
         self.run();
+    }
+
+    /// The next read goes on where the last one that is in these records did. Where rows are missing, or have got fields that the
+    /// server was never asked for, everything is read again.
+    fn go_on_at(&mut self, store: StoreId, cursor: Option<String>, whole: bool, records: &[Record<R>]) {
+        let migrated = records.iter().any(|record| record.migrated.is_some());
+        let usable = whole && !migrated && !records.is_empty();
+        let known = &mut self.stores[store];
+        known.cursor_is_news = cursor.is_some() && !usable;
+        known.cursor = cursor.filter(|_| usable);
     }
 
     /// Takes in one stored record, unless its item is here already. Of two records of one row the first stands, and

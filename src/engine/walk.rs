@@ -257,11 +257,13 @@ impl<R: Row> Engine<R> {
     }
 
     /// Notes where the next read goes on. Never behind something that may not be known here: a row that was left out, one
-    /// that was deleted elsewhere while a page could not be read, one that an edit's late answer may still set back.
+    /// that was deleted elsewhere while a page could not be read, one that an edit's late answer may still set back. And only by who
+    /// writes the records: what another tab writes may be older than what was read here.
     fn advance(&mut self, store: StoreId, walk: &Walk) {
         let gone = !walk.delta && self.is_kept_by_edits(store, walk.began);
         let seen = walk.delta || !walk.resumed || self.missing_since(store, walk.began).is_empty();
-        let sure = walk.clean && walk.known && seen && !gone && !self.is_unanswered(store, walk.began);
+        let known = walk.clean && walk.known && !self.is_unanswered(store, walk.began);
+        let sure = known && seen && !gone && self.leads(store);
         match &walk.cursor {
             Cursor::At(cursor) if sure => self.set_cursor(store, Some(cursor.clone())),
             // It can go on where it did.

@@ -1,16 +1,19 @@
 //! Stories of one tab that hears of others. What several of them make of each other is simulated.
 
 use concordia::engine::{
-    Engine,
-    id::{CommandId, StoreId, Token},
-    input::{Cursor, Input, Next, Others, Rows, Source, StoreOptions},
+    Edit, Engine, Sync,
+    error::Code,
+    id::{CommandId, IdempotencyKey, Key, Seq, StoreId, Token},
+    input::{Cursor, Input, Next, Others, Record, Rows, Source, StoreOptions},
+    lifecycle::{Action, Settled},
     output::{Command, Write},
+    row::FieldSet,
     sender::{Mark, Notes, Word},
     time::Millis,
 };
 
 use crate::{
-    page::{json, options},
+    page::{empty, json, options, remote},
     row::MapRow,
 };
 
@@ -25,22 +28,52 @@ fn tell(engine: &mut Engine<MapRow>, input: Input<MapRow>) -> Vec<Command<MapRow
 fn sender() -> Engine<MapRow> {
     let mut engine = Engine::new([7; 32]);
     tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
-    let others = Others::default();
-    let loaded =
-        Input::Loaded { store: STORE, records: Ok(Vec::new()), problem: None, cursor: None, lost: None, others };
-    let mut commands = tell(&mut engine, loaded);
+    let mut commands = tell(&mut engine, loaded(STORE, Vec::new(), None));
     commands.extend(tell(&mut engine, Input::Leads(STORE, true)));
     commands.extend(tell(&mut engine, Input::NotesRead(STORE, Ok(Vec::new()))));
+    assert!(read(&mut engine, &commands, Rows { complete: true, ..rows(&[]) }));
+    engine
+}
+
+fn loaded(store: StoreId, records: Vec<Record<MapRow>>, cursor: Option<&str>) -> Input<MapRow> {
+    let (cursor, others) = (cursor.map(str::to_owned), Others::default());
+    Input::Loaded { store, records: Ok(records), problem: None, cursor, lost: None, others }
+}
+
+/// That of a row with the key "a".
+fn record(sync: Option<Sync<MapRow>>) -> Record<MapRow> {
+    let key = Key::new("a", false);
+    Record {
+        storage_key: Key::new("k", false),
+        row: MapRow::of(&[(0, 1)]).with_key(&key),
+        remote_key: Some(key),
+        sync: sync.map(Box::new),
+        validator: None,
+        migrated: None,
+    }
+}
+
+fn rows(rows: &[(&str, &[(usize, i64)])]) -> Rows<MapRow> {
+    Rows {
+        rows: rows.iter().map(|(key, values)| remote(key, values)).collect(),
+        complete: false,
+        deleted: Vec::new(),
+        problem: None,
+        next: Next::None,
+        cursor: Cursor::Kept,
+    }
+}
+
+/// Answers the read of the collection. False if there is none.
+fn read(engine: &mut Engine<MapRow>, commands: &[Command<MapRow>], rows: Rows<MapRow>) -> bool {
     let read = commands.iter().find_map(|command| match command {
         Command::FetchAll(read, ..) => Some(*read),
         _ => None,
     });
-    let (rows, deleted) = (Vec::new(), Vec::new());
-    let rows = Rows { rows, complete: true, deleted, problem: None, next: Next::None, cursor: Cursor::Kept };
-    if let Some(read) = read {
-        tell(&mut engine, Input::Fetched(read, json(200, rows)));
-    }
-    engine
+    read.is_some_and(|read| {
+        tell(engine, Input::Fetched(read, json(200, rows)));
+        true
+    })
 }
 
 /// An edit whose record is on its way.
@@ -81,12 +114,8 @@ fn what_a_closed_store_has_left_as_notes_is_in_the_next_one_of_the_page() {
     for leads in [false, true] {
         let mut engine = Engine::new([7; 32]);
         let open = || Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default());
-        let loaded = |store, others| {
-            let (records, problem, cursor, lost) = (Ok(Vec::new()), None, None, None);
-            Input::Loaded { store, records, problem, cursor, lost, others }
-        };
         tell(&mut engine, open());
-        tell(&mut engine, loaded(STORE, Others::default()));
+        tell(&mut engine, loaded(STORE, Vec::new(), None));
         tell(&mut engine, Input::Leads(STORE, false));
         let row = MapRow::of(&[(0, 1)]);
         tell(&mut engine, Input::Create { store: STORE, row, key: None, source: Source::State });
@@ -99,7 +128,10 @@ fn what_a_closed_store_has_left_as_notes_is_in_the_next_one_of_the_page() {
         if leads {
             tell(&mut engine, Input::Leads(next, true));
         }
-        let commands = tell(&mut engine, loaded(next, Others { notes, ..Others::default() }));
+        let others = Others { notes, ..Others::default() };
+        let (records, problem, cursor, lost) = (Ok(Vec::new()), None, None, None);
+        let loaded = Input::Loaded { store: next, records, problem, cursor, lost, others };
+        let commands = tell(&mut engine, loaded);
         let names: Vec<_> = engine.items(next).map(|item| engine.row(item).and_then(|row| row.get(0))).collect();
         assert_eq!(names, [Some(1)], "leads: {leads}");
         let commands = [commands, tell(&mut engine, Input::TurnEnded)].concat();
@@ -125,4 +157,130 @@ fn written(commands: &[Command<MapRow>]) -> (CommandId, Vec<Notes<MapRow>>) {
         _ => None,
     });
     (batch, notes.collect())
+}
+
+/// What was made under a key of the app's own is no reason to delete what somebody else has under it: neither if it never left, nor
+/// if it was refused, before the removal or after it.
+#[test]
+fn what_the_server_has_not_taken_is_removed_without_a_word_though_it_has_a_key() {
+    for (is_sent, is_removed_first) in [(false, true), (true, true), (true, false)] {
+        let mut engine = sender();
+        let key = Some(Key::new("mine", false));
+        tell(&mut engine, Input::Create { store: STORE, row: MapRow::of(&[(0, 1)]), key, source: Source::State });
+        let item = engine.items(STORE).next().expect("the item");
+        let mut sent = Vec::new();
+        if is_sent {
+            sent.extend(settle(&mut engine, Vec::new()));
+        }
+        if is_removed_first {
+            tell(&mut engine, Input::Remove { item, source: Source::State });
+        }
+        for request in std::mem::take(&mut sent) {
+            let commands = tell(&mut engine, Input::Answered(request, empty(409)));
+            sent.extend(settle(&mut engine, commands));
+        }
+        if !is_removed_first {
+            assert_eq!(engine.parked(item).map(|fault| fault.code), Some(Code::Conflict));
+            tell(&mut engine, Input::Remove { item, source: Source::State });
+        }
+        sent.extend(settle(&mut engine, Vec::new()));
+        assert!(sent.is_empty(), "sent: {is_sent}, removed first: {is_removed_first}");
+        assert!(engine.pending(STORE).is_empty());
+    }
+}
+
+/// Everything that is to be written is written, and who asks for an item gets somebody else's; the writes that are sent.
+fn settle(engine: &mut Engine<MapRow>, mut commands: Vec<Command<MapRow>>) -> Vec<CommandId> {
+    commands.extend(tell(engine, Input::TurnEnded));
+    let mut sent = Vec::new();
+    while let Some(command) = commands.pop() {
+        commands.extend(match command {
+            Command::Persist(batch, ..) => tell(engine, Input::Persisted(batch, Ok(()))),
+            Command::FetchOne(read, ..) => tell(engine, Input::FetchedOne(read, json(200, remote("mine", &[(0, 5)])))),
+            Command::Send(request, ..) => {
+                sent.push(request);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        });
+    }
+    sent
+}
+
+#[test]
+fn a_tab_that_writes_no_records_closes_though_the_server_has_told_where_the_next_read_goes_on() {
+    let mut engine = Engine::new([7; 32]);
+    tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
+    let mut commands = tell(&mut engine, Input::Leads(STORE, false));
+    commands.extend(tell(&mut engine, loaded(STORE, Vec::new(), None)));
+    assert!(read(&mut engine, &commands, Rows { cursor: Cursor::At("1".into()), complete: true, ..rows(&[]) }));
+    let closed = engine.handle(NOW, Input::Close(STORE, Token(1))).expect("it closes").settled;
+    assert_eq!(closed, [(Token(1), Ok(()))]);
+}
+
+/// Between the load of a page and the moment at which it knows that it writes the records, the server may have told of a deletion.
+#[test]
+fn what_was_deleted_elsewhere_before_it_was_known_who_writes_the_records_is_erased() {
+    let mut engine = Engine::new([7; 32]);
+    tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
+    let commands = tell(&mut engine, loaded(STORE, vec![record(None)], Some("1")));
+    let deleted = vec![Key::new("a", false)];
+    assert!(read(&mut engine, &commands, Rows { cursor: Cursor::At("2".into()), deleted, ..rows(&[]) }));
+    tell(&mut engine, Input::TurnEnded);
+    tell(&mut engine, Input::Leads(STORE, true));
+    let commands = tell(&mut engine, Input::NotesRead(STORE, Ok(Vec::new())));
+    let erases = |command: &Command<MapRow>| match command {
+        Command::Persist(_, _, writes) => writes.iter().any(|write| matches!(write, Write::Erase(..))),
+        _ => false,
+    };
+    assert!(commands.iter().any(erases), "{commands:?}");
+}
+
+/// What another tab writes may be older than what this one has read: the next read goes on where the records are.
+#[test]
+fn the_cursor_is_moved_by_who_writes_the_records_alone() {
+    for leads in [false, true] {
+        let mut engine = Engine::new([7; 32]);
+        tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
+        tell(&mut engine, Input::Leads(STORE, leads));
+        let commands = tell(&mut engine, loaded(STORE, vec![record(None)], Some("1")));
+        assert_eq!(cursor(&commands), Some("1".into()));
+        assert!(read(&mut engine, &commands, Rows { cursor: Cursor::At("2".into()), ..rows(&[("a", &[(0, 2)])]) }));
+        let commands = tell(&mut engine, Input::Fetch { store: STORE, token: Token(1), own: false });
+        assert_eq!(cursor(&commands), Some(if leads { "2" } else { "1" }.into()));
+    }
+}
+
+/// Where the read of the collection begins.
+fn cursor(commands: &[Command<MapRow>]) -> Option<String> {
+    commands.iter().find_map(|command| match command {
+        Command::FetchAll(_, _, reading) => reading.cursor.clone(),
+        _ => None,
+    })
+}
+
+/// Only who sends decides what becomes of edits: what was answered before is asked once more.
+#[test]
+fn what_is_awaited_is_asked_for_again_by_the_tab_that_has_come_to_send() {
+    let mut engine = Engine::new([7; 32]);
+    tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
+    let mut sync = Sync::new(Settled::Awaited);
+    let (action, fields, first) = (Action::Update, FieldSet::one(0), Seq(1));
+    sync.pending = Some(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
+    let commands = tell(&mut engine, loaded(STORE, vec![record(Some(sync))], None));
+    let read = asked_for_one(&commands).expect("it is asked for");
+    tell(&mut engine, Input::FetchedOne(read, empty(404)));
+    tell(&mut engine, Input::Leads(STORE, true));
+    let commands = tell(&mut engine, Input::NotesRead(STORE, Ok(Vec::new())));
+    let read = asked_for_one(&commands).expect("it is asked for again");
+    tell(&mut engine, Input::FetchedOne(read, empty(404)));
+    let item = engine.items(STORE).next().expect("the item");
+    assert_eq!(engine.parked(item).map(|fault| fault.code), Some(Code::GoneRemotely));
+}
+
+fn asked_for_one(commands: &[Command<MapRow>]) -> Option<CommandId> {
+    commands.iter().find_map(|command| match command {
+        Command::FetchOne(read, ..) => Some(*read),
+        _ => None,
+    })
 }

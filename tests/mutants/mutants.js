@@ -28,8 +28,8 @@ export const mutants = [
   {
     name: "a refusal drops the edit",
     file: "answer.rs",
-    from: "            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),",
-    to: "            Outcome::Parked(_) if MUTANT => self.taken(id, None, None, sent.asked),\n            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),",
+    from: "            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),",
+    to: "            Outcome::Parked(_) if MUTANT => self.taken(id, None, None, sent.asked),\n            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),",
   },
   {
     name: "a lost answer counts as applied",
@@ -333,8 +333,8 @@ export const mutants = [
   {
     name: "the update of a row that was deleted elsewhere makes it again by itself",
     file: "answer.rs",
-    from: "            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),",
-    to: "            Outcome::Parked(Code::GoneRemotely) if MUTANT => { self.park(id, fault(outcome, answer)); self.unpark(id, false); }\n            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),",
+    from: "            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),",
+    to: "            Outcome::Parked(Code::GoneRemotely) if MUTANT => { self.park(id, fault(outcome, answer)); self.unpark(id, false); }\n            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),",
   },
   // ---------------------------------------------------------------------------------------------------------------- ids
   {
@@ -397,8 +397,8 @@ export const mutants = [
   {
     name: "the cursor goes past a row that was left out",
     file: "walk.rs",
-    from: "        let sure = walk.clean && walk.known",
-    to: "        let sure = walk.clean && (walk.known || MUTANT)",
+    from: "        let known = walk.clean && walk.known",
+    to: "        let known = walk.clean && (walk.known || MUTANT)",
   },
   {
     name: "the cursor goes past a row that a late answer sets back",
@@ -674,13 +674,6 @@ export const mutants = [
     to: "            if !MUTANT && self.asks_at(store).is_some_and(|at| at <= now) {",
   },
   {
-    name: "what a new sender finds in the records and awaits is not asked for",
-    file: "sender/reading.rs",
-    tabs: true,
-    from: "        records.into_iter().for_each(|record| self.adopt(store, record));\n        self.ask_awaited(store);",
-    to: "        records.into_iter().for_each(|record| self.adopt(store, record));\n        if !MUTANT { self.ask_awaited(store); }",
-  },
-  {
     name: "an answer about what is awaited is passed over for good",
     file: "reconcile.rs",
     tabs: true,
@@ -730,5 +723,68 @@ export const mutants = [
     file: "twin.rs",
     from: "    put_behind(Some(first), Edit { key, ..second })",
     to: "    if MUTANT && first.action == Action::Create { first } else { put_behind(Some(first), Edit { key, ..second }) }",
+  },
+  {
+    name: "a refused edit stands in the way of the removal behind it",
+    file: "answer.rs",
+    hidden: "the app decides about everything that is parked",
+    from: "        if !is_removed {\n            return self.park(id, fault);",
+    to: "        if MUTANT || !is_removed {\n            return self.park(id, fault);",
+  },
+  {
+    name: "what was removed before it was sent is deleted under its key",
+    file: "sender.rs",
+    tabs: true,
+    from: "sync.settled == Settled::New && sync.in_flight",
+    to: "!(MUTANT && self.remote_key.is_some()) && sync.settled == Settled::New && sync.in_flight",
+  },
+  {
+    name: "tabs cannot be told apart",
+    file: "sender.rs",
+    tabs: true,
+    from: "tabs.own.get_or_insert_with(|| random.safe_integer().max(1))",
+    to: "tabs.own.get_or_insert_with(|| if MUTANT { 7 } else { random.safe_integer().max(1) })",
+  },
+  {
+    name: "a tab that writes no records moves the cursor",
+    file: "walk.rs",
+    tabs: true,
+    from: "let sure = known && seen && !gone && self.leads(store);",
+    to: "let sure = known && seen && !gone && (MUTANT || self.leads(store));",
+  },
+  {
+    name: "records that are read again leave the cursor where it was",
+    file: "store.rs",
+    tabs: true,
+    from: "                    self.go_on_at(store, cursor, problem.is_none(), &records);\n",
+    to: "                    if !MUTANT { self.go_on_at(store, cursor, problem.is_none(), &records); }\n",
+  },
+  {
+    name: "the cursor of the records passes what was read here",
+    file: "sender/reading.rs",
+    tabs: true,
+    from: "        if self.items.iter().any(|(_, item)| item.store == store && item.is_read_here())",
+    to: "        if !MUTANT && self.items.iter().any(|(_, item)| item.store == store && item.is_read_here())",
+  },
+  {
+    name: "what was deleted elsewhere before it was known who writes stays stored",
+    file: "storage.rs",
+    tabs: true,
+    from: "Access::Open(_) if self.is_joining(erasure.store)",
+    to: "Access::Open(_) if !MUTANT && self.is_joining(erasure.store)",
+  },
+  {
+    name: "a tab that writes no records closes when its cursor is written",
+    file: "storage.rs",
+    tabs: true,
+    from: "self.stores[store].cursor_is_news && writes_cursor()",
+    to: "self.stores[store].cursor_is_news && (MUTANT || writes_cursor())",
+  },
+  {
+    name: "what was asked about before this tab decided is not asked about again",
+    file: "sender/reading.rs",
+    tabs: true,
+    from: "        self.ask_awaited(store);\n        self.touch_unkept(store);",
+    to: "        if !MUTANT { self.ask_awaited(store); }\n        self.touch_unkept(store);",
   },
 ];

@@ -1,6 +1,6 @@
 //! What other tabs have written: records and notes are read, and what is here becomes what they say, with this tab's own edits on top.
 
-use super::{Deed, Mark, Note, Notes, Own, Role, Taken};
+use super::{Deed, Mark, Note, Notes, Own, Role, Taken, Writes};
 use crate::engine::{
     Engine,
     edit::put_behind,
@@ -80,7 +80,10 @@ impl<R: Row> Engine<R> {
             }
         }
         records.into_iter().for_each(|record| self.adopt(store, record));
-        self.ask_awaited(store);
+        if self.items.iter().any(|(_, item)| item.store == store && item.is_read_here()) {
+            // The cursor of the records may be past what would tell of it.
+            self.set_cursor(store, None);
+        }
         self.drop_erasures(store);
         if leads {
             notes.into_iter().for_each(|notes| self.take_in_notes(store, notes));
@@ -165,6 +168,8 @@ impl<R: Row> Engine<R> {
             unsynced.into_iter().for_each(|id| self.touch(id));
         }
         self.do_what_was_passed_on(store, taken);
+        // What becomes of edits was not for this tab to decide when they were asked about first.
+        self.ask_awaited(store);
         self.touch_unkept(store);
         self.reslot_all(store);
     }
@@ -227,14 +232,16 @@ impl<R: Row> Engine<R> {
 
     /// The store is to be closed: what is not written yet is left as notes, which any tab can take in.
     pub(in crate::engine) fn leave_notes(&mut self, store: StoreId) {
-        if let Some(tabs) = self.stores[store].tabs.as_mut().filter(|tabs| tabs.is_busy() || tabs.notes_first) {
+        if self.writes(store) == Writes::Notes
+            && let Some(tabs) = &mut self.stores[store].tabs
+        {
             (tabs.behind, tabs.reading, tabs.role) = (false, false, Role::Following);
             tabs.notes_first = false;
         }
     }
 
     fn take_in_notes(&mut self, store: StoreId, Notes { place, tab, number, list }: Notes<R>) {
-        let is_own = self.tab() == tab;
+        let is_own = self.tab(store) == tab;
         let Some(tabs) = &mut self.stores[store].tabs else { return };
         if place <= tabs.last_note {
             return;

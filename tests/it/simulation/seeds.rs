@@ -31,7 +31,7 @@ pub const ONCE_BROKEN: [u64; 15] = [
 ];
 
 /// The same of histories with several tabs.
-pub const ONCE_BROKEN_WITH_TABS: [u64; 19] = [
+pub const ONCE_BROKEN_WITH_TABS: [u64; 28] = [
     // An edit that another tab's note had gone over came back older, by a tab whose records did not count.
     105_609,
     110_683,
@@ -64,4 +64,19 @@ pub const ONCE_BROKEN_WITH_TABS: [u64; 19] = [
     // Of two items that turned out to be one, both had been edited: an older value covered a newer one.
     700_306_259,
     700_351_335,
+    // What a page had stored in a store that it closed was not there when it opened the store anew, and lost.
+    740_000_018,
+    // A tab that did not write the records could not close when the server had told where the next read goes on.
+    740_000_138,
+    // The cursor was past what the records did not say: a row that was deleted elsewhere stayed for ever.
+    740_004_710,
+    741_024_964,
+    741_052_860,
+    // What was read before a tab was frozen, and deleted by another meanwhile, was written down by an answer of that time.
+    59_059,
+    // A row that was asked about before the tab came to send was not asked about again.
+    740_053_892,
+    // What was made under a key of the app's own and removed before it was sent was deleted under that key.
+    740_004_384,
+    740_022_146,
 ];

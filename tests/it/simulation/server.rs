@@ -61,6 +61,8 @@ pub struct ServerRow {
     pub changed: u64,
     /// Whether somebody but the client under test, or the server itself, wrote into it.
     pub is_altered: bool,
+    /// Whether it was made anew after it had been deleted.
+    pub is_revived: bool,
 }
 
 /// A write that had an effect.
@@ -184,6 +186,7 @@ impl Server {
             self.kill(place);
             return (Said { status: 204, row: None, form: 1, validator: None }, Some(effect));
         }
+        self.rows[place].is_revived |= !self.rows[place].is_alive;
         self.rows[place].is_alive = true;
         self.put(place, &order.body);
         let row = &self.rows[place];
@@ -215,6 +218,7 @@ impl Server {
             history: Default::default(),
             changed: 0,
             is_altered: false,
+            is_revived: false,
         });
         self.rows.len() - 1
     }

@@ -11,10 +11,10 @@ use std::{
 };
 
 use concordia::engine::{
-    Engine,
+    Engine, PendingEdit, Status,
     config::LEASE,
     error::{Code, Fault, StorageFailure},
-    id::{CommandId, ItemId, StorageId, StoreId, Token},
+    id::{CommandId, ItemId, Key, StorageId, StoreId, Token},
     input::{Cursor, Input, Next, Others, Policy, Rows, Source, StoreOptions},
     lifecycle::Action,
     outcome::{Answer, Body, Response},
@@ -32,6 +32,7 @@ use super::{
 };
 use crate::row::{FIELDS, MapRow, deep_record};
 
+/// The store on the disk and at the server. A page that opens it anew has another number for it.
 const STORE: StoreId = StoreId(0);
 /// Set when an item is made, and never again: by it an item is known wherever it is.
 const NAME: usize = 0;
@@ -98,8 +99,17 @@ enum Promise {
     Other,
 }
 
+/// A page without a store. Answers to what it has sent are on their way.
+struct Page {
+    engine: Engine<MapRow>,
+    next: StoreId,
+    wire: Vec<Wire>,
+}
+
+/// A store that a page has open.
 struct Tab {
     engine: Engine<MapRow>,
+    store: StoreId,
     is_frozen: bool,
     jobs: VecDeque<Job>,
     told: VecDeque<Input<MapRow>>,
@@ -126,6 +136,18 @@ struct Tab {
 }
 
 impl Tab {
+    fn items(&self) -> impl Iterator<Item = ItemId> {
+        self.engine.items(self.store)
+    }
+
+    fn pending(&self) -> Vec<PendingEdit> {
+        self.engine.pending(self.store)
+    }
+
+    fn status(&self) -> Status {
+        self.engine.status(self.store)
+    }
+
     /// One transaction.
     fn write(&mut self, disk: &mut Disk, command: CommandId, writes: Vec<Write<MapRow>>) -> Result<(), StorageFailure> {
         let is_undone = |write: &Write<MapRow>| matches!(write, Write::After(before) if self.undone.contains(before));
@@ -144,6 +166,8 @@ pub struct Tabs {
     opened: u32,
     /// How many tabs there may be at once.
     most: usize,
+    /// The page in which a store was closed, and none is open.
+    left: Option<Page>,
     holder: Option<u32>,
     queue: Vec<u32>,
     disk: Disk,
@@ -151,6 +175,10 @@ pub struct Tabs {
     writer: (u32, Millis),
     server: Server,
     patches: bool,
+    /// Whether the server tells what has changed since a read, and others delete what others have made.
+    deltas: bool,
+    /// Whether the app gives keys of its own to some of what it makes.
+    gives_keys: bool,
     /// Whether what the lock says and what other tabs say comes in one order. Browsers promise it for each alone.
     in_order: bool,
     fault: u64,
@@ -164,6 +192,10 @@ pub struct Tabs {
     stored: BTreeMap<i64, Done>,
     /// The tabs that edited an item after it was made.
     editors: BTreeMap<i64, BTreeSet<u32>>,
+    /// The keys of the apps' own under which something was made there, or was to be made.
+    made: BTreeSet<Key>,
+    /// The tabs that removed an item.
+    removers: BTreeMap<i64, BTreeSet<u32>>,
     /// Items that somebody removed.
     removed: BTreeSet<i64>,
     /// Whether a create may have been sent twice, or its answer was lost.
@@ -195,12 +227,15 @@ impl Tabs {
             most,
             patches: dice.percent(60),
             in_order: dice.clone().percent(50),
+            deltas: (dice.clone().roll() >> 20).is_multiple_of(2),
+            gives_keys: (dice.clone().roll() >> 24).is_multiple_of(2),
             fault: [0, 10, 40][dice.below(3)],
             trouble: [0, 2, 6][dice.below(3)],
             dice,
             now: START,
             tabs: BTreeMap::new(),
             opened: 0,
+            left: None,
             holder: None,
             queue: Vec::new(),
             disk: Disk::default(),
@@ -212,6 +247,8 @@ impl Tabs {
             seen: BTreeMap::new(),
             stored: BTreeMap::new(),
             editors: BTreeMap::new(),
+            made: BTreeSet::new(),
+            removers: BTreeMap::new(),
             removed: BTreeSet::new(),
             is_uncertain: false,
             seen_by_now: Seen { histories: 1, ..Seen::default() },
@@ -300,18 +337,21 @@ impl Tabs {
         }
     }
 
-    /// Somebody else adds a row, or changes one that somebody else has added. What it means that others change and delete what was
-    /// made here is simulated with one tab.
+    /// Somebody else adds a row, or changes or deletes one that somebody else has added. What it means that others change and delete what
+    /// was made here is simulated with one tab.
     fn meddle(&mut self) {
+        let names = |server: &Server| server.alive(STORE.0).filter_map(|row| row.fields[NAME]).collect::<Vec<i64>>();
+        let before = names(&self.server);
         let theirs: Vec<bool> = self.server.alive(STORE.0).map(|row| row.fields[NAME] < Some(0)).collect();
         for _ in 0..50 {
             let pick = self.dice.roll() >> 16;
             let place = usize::try_from(pick / 8).unwrap_or(0) % theirs.len().max(1);
-            let changes =
-                (2..=5).contains(&(pick % 8)) && !(pick / 64).is_multiple_of(3) && theirs.get(place) == Some(&true);
-            if pick % 8 < 2 || theirs.is_empty() || changes {
+            let alters = if pick % 8 < 6 { !(pick / 64).is_multiple_of(3) } else { self.deltas };
+            if pick % 8 < 2 || theirs.is_empty() || alters && theirs.get(place) == Some(&true) {
                 let what = self.server.foreign(STORE.0, pick);
                 step!(self, "server: {}", what.unwrap_or_default());
+                let left = names(&self.server);
+                self.removed.extend(before.into_iter().filter(|name| !left.contains(name)));
                 return;
             }
         }
@@ -323,14 +363,17 @@ impl Tabs {
     fn open(&mut self) -> Check {
         self.opened += 1;
         let id = self.opened;
-        step!(self, "{id} OPENS");
+        let engine = Engine::new(engine_seed(&mut self.dice));
+        let page = self.left.take().unwrap_or_else(|| Page { engine, next: STORE, wire: Vec::new() });
+        step!(self, "{id} OPENS {:?}", page.next);
         let tab = Tab {
-            engine: Engine::new(engine_seed(&mut self.dice)),
+            engine: page.engine,
+            store: page.next,
             is_frozen: false,
             jobs: VecDeque::new(),
             told: VecDeque::new(),
             posts: VecDeque::new(),
-            wire: Vec::new(),
+            wire: page.wire,
             batches: BTreeMap::new(),
             undone: BTreeSet::new(),
             heard: 0,
@@ -405,13 +448,13 @@ impl Tabs {
         }
     }
 
-    /// In good order: what was done is written first.
+    /// In good order: what was done is written first. The page may open the store anew.
     fn close(&mut self, id: u32) -> Check {
         step!(self, "{id} CLOSES");
         // What is closed shows nothing any more.
         self.tabs.get_mut(&id).into_iter().for_each(|tab| tab.has_read = true);
         let token = self.token(id, Promise::Other);
-        self.input(id, Input::Close(STORE, token))?;
+        self.input(id, Input::Close(self.tabs[&id].store, token))?;
         for _ in 0..100 {
             if self.tabs[&id].turn_open {
                 self.end_turn(id)?;
@@ -423,6 +466,12 @@ impl Tabs {
         }
         if !self.tabs[&id].promises.is_empty() {
             return broken("settles", format!("after close: {:?}", self.tabs[&id].promises));
+        }
+        if self.dice.clone().percent(50) {
+            self.let_arrive(id)?;
+            let Some(tab) = self.tabs.get_mut(&id) else { return Ok(()) };
+            let wire = std::mem::take(&mut tab.wire);
+            self.left = Some(Page { engine: tab.engine.clone(), next: StoreId(tab.store.0 + 1), wire });
         }
         self.crash(id);
         Ok(())
@@ -491,18 +540,24 @@ impl Tabs {
             Command::Load(_) => tab.jobs.push_back(Job::Load),
             Command::ReadNotes(_) => tab.jobs.push_back(Job::Notes),
             Command::Persist(command, _, writes) => {
+                let writes = on_disk(&writes);
                 tab.batches.insert(command, Disk::copies(&writes));
-                tab.jobs.push_back(Job::Write(command, Disk::copies(&writes)));
+                tab.jobs.push_back(Job::Write(command, writes));
             }
             Command::Send(command, _, request) => {
                 let order = order(&request);
                 self.put_on_wire(id, command, Ask::Write(order))?;
             }
-            Command::FetchAll(command, ..) => self.put_on_wire(id, command, Ask::All { page: None, since: None })?,
+            Command::FetchAll(command, _, reading) => {
+                let since = reading.cursor.and_then(|cursor| cursor.parse().ok());
+                self.put_on_wire(id, command, Ask::All { page: None, since })?;
+            }
             Command::FetchOne(command, _, _, key) => self.put_on_wire(id, command, Ask::One(key))?,
-            Command::Lead(_, steals) => self.lead(id, steals),
-            Command::Say(_, said) => self.say(id, said),
-            Command::Resolve(..) | Command::Probe(..) => return broken("no invention", format!("{command:?}")),
+            Command::Lead(store, steals) if store == tab.store => self.lead(id, steals),
+            Command::Say(store, said) if store == tab.store => self.say(id, said),
+            Command::Lead(..) | Command::Say(..) | Command::Resolve(..) | Command::Probe(..) => {
+                return broken("no invention", format!("{command:?}"));
+            }
         }
         Ok(())
     }
@@ -553,8 +608,16 @@ impl Tabs {
 
     fn put_on_wire(&mut self, id: u32, command: CommandId, ask: Ask) -> Check {
         self.seen_by_now.requests += 1;
-        if matches!(ask, Ask::Write(_)) {
+        if let Ask::Write(order) = &ask {
             self.one_sender(id)?;
+            self.made.extend(order.key.clone().filter(|_| order.action == Action::Create));
+            if let Some(key) = &order.key
+                && let Some(name) = key.text().strip_prefix('m').and_then(|name| name.parse().ok())
+                && !self.made.contains(key)
+                && self.touchers(name).len() < 2
+            {
+                return broken("no invention", format!("{id} writes under a key that was never made: {order:?}"));
+            }
         }
         if let Ask::Write(order) = &ask
             && order.action == Action::Create
@@ -566,6 +629,12 @@ impl Tabs {
             tab.wire.push(Wire { command, ask, answer: None });
         }
         Ok(())
+    }
+
+    /// The tabs that edited or removed an item after it was made. Of what one has removed before it was sent, another may still say
+    /// what it did to it; then it is asked about under its key.
+    fn touchers(&self, name: i64) -> BTreeSet<u32> {
+        [&self.editors, &self.removers].into_iter().filter_map(|tabs| tabs.get(&name)).flatten().copied().collect()
     }
 
     /// Whether another tab has the lock, and this one does not know.
@@ -608,11 +677,28 @@ fn news(batch: &[Write<MapRow>]) -> News<MapRow> {
     news
 }
 
+/// What a transaction takes over, for the store on the disk.
+fn on_disk(writes: &[Write<MapRow>]) -> Vec<Write<MapRow>> {
+    let mut copies = Disk::copies(writes);
+    for write in &mut copies {
+        match write {
+            Write::Put(store, ..)
+            | Write::Erase(store, ..)
+            | Write::Cursor(store, _)
+            | Write::Fence { store, .. }
+            | Write::Notes { store, .. }
+            | Write::Forget { store, .. } => *store = STORE,
+            Write::After(_) => {}
+        }
+    }
+    copies
+}
+
 // The apps.
 impl Tabs {
     fn app(&mut self, id: u32) -> Check {
         self.seen_by_now.edits += 1;
-        let items: Vec<ItemId> = self.tabs[&id].engine.items(STORE).collect();
+        let items: Vec<ItemId> = self.tabs[&id].items().collect();
         let roll = self.dice.below(12);
         if items.is_empty() || roll < 3 && items.len() < 6 {
             return self.create(id);
@@ -626,6 +712,7 @@ impl Tabs {
         }
         if roll == 11 {
             self.removed.insert(name);
+            self.removers.entry(name).or_default().insert(id);
             let was_keyless = row.remote_key().is_none();
             let done = self.done(id, name);
             (done.is_removed, done.was_keyless) = (true, was_keyless);
@@ -670,7 +757,9 @@ impl Tabs {
             values[field] = Some(value);
             self.done(id, name).values.push((field, value));
         }
-        let create = Input::Create { store: STORE, row: MapRow::new(values), key: None, source: Source::State };
+        let store = self.tabs[&id].store;
+        let key = (self.gives_keys && name % 3 == 0).then(|| Key::new(&format!("m{name}"), false));
+        let create = Input::Create { store, row: MapRow::new(values), key, source: Source::State };
         let output = self.hand(id, create)?;
         let Made::Item(item) = output.made else { return broken("no invention", "nothing was made") };
         self.carry_out(id, output)?;
@@ -695,11 +784,11 @@ impl Tabs {
     }
 
     fn ask(&mut self, id: u32) -> Check {
-        let token = self.token(id, Promise::Other);
+        let (store, token) = (self.tabs[&id].store, self.token(id, Promise::Other));
         match self.dice.below(3) {
-            0 => self.input(id, Input::Fetch { store: STORE, token, own: false }),
-            1 => self.input(id, Input::Flush(STORE, token)),
-            _ => self.input(id, Input::OnceLoaded(STORE, token)),
+            0 => self.input(id, Input::Fetch { store, token, own: false }),
+            1 => self.input(id, Input::Flush(store, token)),
+            _ => self.input(id, Input::OnceLoaded(store, token)),
         }
     }
 
@@ -730,7 +819,7 @@ impl Tabs {
     fn one_sender(&self, id: u32) -> Check {
         let tab = &self.tabs[&id];
         let (writer, since) = self.writer;
-        if !tab.engine.status(STORE).durable {
+        if !tab.status().durable {
             return Ok(());
         }
         if tab.heard > tab.known {
@@ -758,26 +847,21 @@ impl Tabs {
     fn look(&mut self, id: u32) -> Check {
         let Some(tab) = self.tabs.get_mut(&id) else { return Ok(()) };
         let name = |item: ItemId| tab.engine.row(item).and_then(|row| row.get(NAME));
-        let mut names: Vec<i64> = tab.engine.items(STORE).filter_map(name).collect();
+        let mut names: Vec<i64> = tab.items().filter_map(name).collect();
         names.sort_unstable();
         tab.doubled.extend(names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]));
-        let creates: Vec<ItemId> = tab
-            .engine
-            .pending(STORE)
-            .iter()
-            .filter(|edit| edit.action == Action::Create)
-            .map(|edit| edit.item)
-            .collect();
+        let creates: Vec<ItemId> =
+            tab.pending().iter().filter(|edit| edit.action == Action::Create).map(|edit| edit.item).collect();
         let is_twin = |(item, row): &(ItemId, &MapRow)| {
             let done = row.get(NAME).and_then(|name| tab.done.get(&name)).filter(|done| done.is_removed);
             done.is_some_and(|done| {
                 done.was_keyless != row.remote_key().is_none() || !done.was_keyless && creates.contains(item)
             })
         };
-        let rows = tab.engine.items(STORE).filter_map(|item| Some((item, tab.engine.row(item)?)));
+        let rows = tab.engine.items(tab.store).filter_map(|item| Some((item, tab.engine.row(item)?)));
         tab.doubled.extend(rows.filter(is_twin).filter_map(|(_, row)| row.get(NAME)));
         let Some(tab) = self.tabs.get(&id) else { return Ok(()) };
-        for item in tab.engine.items(STORE) {
+        for item in tab.items() {
             let Some(row) = tab.engine.row(item) else { continue };
             // A create that another tab has sent, and its row that was read here, are two items until they turn out to be one.
             if row.get(NAME).is_some_and(|name| tab.doubled.contains(&name)) {
@@ -805,15 +889,15 @@ impl Tabs {
 
     /// What was said to be stored, or something newer, is there when a tab opens.
     fn restarted(&self, id: u32) -> Check {
-        let Tab { engine, read_then, .. } = &self.tabs[&id];
-        for done in read_then.values().filter(|done| !done.is_removed && !self.removed.contains(&done.name)) {
+        let tab = &self.tabs[&id];
+        for done in tab.read_then.values().filter(|done| !done.is_removed && !self.removed.contains(&done.name)) {
             let there = self.server.alive(STORE.0).find(|row| row.fields[NAME] == Some(done.name));
             let is_it = |row: &&MapRow| {
                 let by_key = || there.is_some() && row.remote_key() == there.map(|row| row.key.clone());
                 row.get(NAME).map_or_else(by_key, |name| name == done.name)
             };
             // Before an answer to its create was heard of, an edit of its row that was read in another tab is of another item.
-            let rows: Vec<&MapRow> = engine.items(STORE).filter_map(|item| engine.row(item)).filter(is_it).collect();
+            let rows: Vec<&MapRow> = tab.items().filter_map(|item| tab.engine.row(item)).filter(is_it).collect();
             let is_seen = |(field, value): &(usize, i64)| {
                 rows.iter().any(|row| row.get(*field).is_some_and(|seen| !self.is_ancestor(seen, *value)))
             };
@@ -830,13 +914,14 @@ impl Tabs {
         let name = tab.engine.row(item).and_then(|row| row.get(NAME));
         let editors = name.and_then(|name| self.editors.get(&name));
         editors.is_some_and(|editors| editors.iter().any(|editor| *editor != id))
-            && tab.engine.pending(STORE).iter().any(|edit| edit.item == item && edit.action == Action::Update)
+            && tab.pending().iter().any(|edit| edit.item == item && edit.action == Action::Update)
     }
 
-    /// Whether a plain server has made two rows of one create whose answer was lost.
+    /// Whether a plain server has made two rows of one create whose answer was lost, or one once more that was deleted meanwhile.
     fn may_be_two(&self, name: i64) -> bool {
-        let rows = self.server.rows.iter().filter(|row| row.fields[NAME] == Some(name));
-        self.server.class == Class::Plain && self.is_uncertain && rows.count() > 1
+        let rows = || self.server.rows.iter().filter(|row| row.fields[NAME] == Some(name));
+        let is_twice = rows().count() > 1 || rows().any(|row| row.is_revived);
+        self.server.class == Class::Plain && self.is_uncertain && is_twice
     }
 
     /// The server has what was done, or something newer.
@@ -897,9 +982,9 @@ impl Tabs {
                 let records = Ok(self.disk.load(STORE));
                 tab.read_then.clone_from(&self.stored);
                 let cursor = self.disk.cursor(STORE);
-                Input::Loaded { store: STORE, records, problem: None, cursor, lost: None, others }
+                Input::Loaded { store: tab.store, records, problem: None, cursor, lost: None, others }
             }
-            Some(Job::Notes) => Input::NotesRead(STORE, Ok(self.disk.notes(STORE))),
+            Some(Job::Notes) => Input::NotesRead(tab.store, Ok(self.disk.notes(STORE))),
             None => match tab.told.pop_front() {
                 Some(input) => return self.be_told(id, input),
                 None => return Ok(()),
@@ -932,7 +1017,7 @@ impl Tabs {
             self.restarted(id)?;
         }
         // It sends what it cannot write down.
-        self.is_uncertain |= !self.tabs[&id].engine.status(STORE).durable;
+        self.is_uncertain |= !self.tabs[&id].status().durable;
         Ok(())
     }
 
@@ -942,12 +1027,15 @@ impl Tabs {
         let of_kind = || tab.posts.iter().position(|post| matches!(post, Post::Leads(_)) == is_lock);
         let place = if self.in_order { 0 } else { of_kind().unwrap_or(0) };
         match tab.posts.remove(place) {
-            Some(Post::Leads(won)) => self.input(id, Input::Leads(STORE, won)),
+            Some(Post::Leads(won)) => {
+                let store = tab.store;
+                self.input(id, Input::Leads(store, won))
+            }
             Some(Post::Word(word)) => {
                 if let (Word::Here(mark) | Word::Committed(mark, _), Some(tab)) = (&word, self.tabs.get_mut(&id)) {
                     tab.heard = tab.heard.max(mark.count);
                 }
-                self.input(id, Input::Told(STORE, word))
+                self.input(id, Input::Told(self.tabs[&id].store, word))
             }
             None => Ok(()),
         }
@@ -987,6 +1075,17 @@ impl Tabs {
         self.arrive(id, place)
     }
 
+    /// Everything that a tab has sent gets there, or is lost on the way. What would come later than newer edits is no matter of this
+    /// simulation.
+    fn let_arrive(&mut self, id: u32) -> Check {
+        for place in 0..self.tabs[&id].wire.len() {
+            if self.tabs[&id].wire[place].answer.is_none() {
+                self.arrive(id, place)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A request gets to the server, or is lost on the way.
     fn arrive(&mut self, id: u32, place: usize) -> Check {
         let Some(tab) = self.tabs.get_mut(&id) else { return Ok(()) };
@@ -1016,10 +1115,17 @@ impl Tabs {
                 Input::Answered(command, answer)
             }
             Ask::All { .. } if is_faulty => Input::Fetched(command, unread(&lost(&mut self.dice))),
-            Ask::All { .. } => {
-                let rows = self.server.alive(STORE.0).map(remote_row).collect();
-                let (next, cursor) = (Next::None, Cursor::Kept);
-                let rows = Rows { rows, complete: true, deleted: Vec::new(), problem: None, next, cursor };
+            Ask::All { since, .. } => {
+                let told = self.server.page(STORE.0, since, 0, usize::MAX);
+                let cursor = if self.deltas { Cursor::At(told.until.to_string()) } else { Cursor::Kept };
+                let rows = Rows {
+                    rows: told.alive.into_iter().map(remote_row).collect(),
+                    complete: since.is_none(),
+                    deleted: told.dead.iter().map(|row| row.key.clone()).collect(),
+                    problem: None,
+                    next: Next::None,
+                    cursor,
+                };
                 Input::Fetched(command, Answer::Response(response(200, Body::Json(rows))))
             }
             Ask::One(_) if is_faulty => Input::FetchedOne(command, lost(&mut self.dice)),
@@ -1062,21 +1168,32 @@ impl Tabs {
             self.wake(id)?;
         }
         self.drain()?;
-        for round in 0..3 {
-            for id in self.ids() {
-                let token = self.token(id, Promise::Other);
-                let input = if round == 0 {
-                    Input::Flush(STORE, token)
-                } else {
-                    Input::Fetch { store: STORE, token, own: false }
-                };
-                self.input(id, input)?;
+        for id in self.ids() {
+            let (store, token) = (self.tabs[&id].store, self.token(id, Promise::Other));
+            self.input(id, Input::Flush(store, token))?;
+        }
+        self.drain()?;
+        self.give_up_what_is_gone()?;
+        let tabs = self.ids();
+        let reader = tabs[self.dice.clone().below(tabs.len())];
+        // Who reads sees what there is, also if no other tab reads.
+        self.read_twice(&[reader])?;
+        self.shows_what_is_there(reader)?;
+        self.read_twice(&tabs)?;
+        self.converged()?;
+        self.healed = false;
+        Ok(())
+    }
+
+    fn read_twice(&mut self, tabs: &[u32]) -> Check {
+        for _ in 0..2 {
+            for id in tabs.iter().copied() {
+                let (store, token) = (self.tabs[&id].store, self.token(id, Promise::Other));
+                self.input(id, Input::Fetch { store, token, own: false })?;
             }
             self.drain()?;
             self.give_up_what_is_gone()?;
         }
-        self.converged()?;
-        self.healed = false;
         Ok(())
     }
 
@@ -1089,16 +1206,14 @@ impl Tabs {
         step!(self, "WITHOUT THE FROZEN");
         // What they have sent is on its way all the same.
         for id in self.ids().into_iter().filter(|id| self.tabs[id].is_frozen).collect::<Vec<_>>() {
-            for place in 0..self.tabs[&id].wire.len() {
-                if self.tabs[&id].wire[place].answer.is_none() {
-                    self.arrive(id, place)?;
-                }
-            }
+            self.let_arrive(id)?;
         }
         self.drain()?;
         for (id, tab) in self.tabs.iter().filter(|(_, tab)| !tab.is_frozen) {
-            let pending = tab.engine.pending(STORE);
-            if let Some(edit) = pending.iter().find(|edit| edit.reason.is_none()) {
+            let pending = tab.pending();
+            // What was edited since waits behind what is parked.
+            let is_parked = |item| pending.iter().any(|edit| edit.item == item && edit.reason.is_some());
+            if let Some(edit) = pending.iter().find(|edit| !is_parked(edit.item)) {
                 return broken("settles", format!("{id} waits for a frozen tab with {edit:?}"));
             }
         }
@@ -1108,7 +1223,7 @@ impl Tabs {
     /// What was removed in one tab while it was edited in another is parked.
     fn give_up_what_is_gone(&mut self) -> Check {
         for id in self.ids() {
-            for edit in self.tabs[&id].engine.pending(STORE) {
+            for edit in self.tabs[&id].pending() {
                 if edit.reason.is_some_and(|fault| fault.code == Code::GoneRemotely) {
                     self.input(id, Input::Discard(edit.item))?;
                     self.drain()?;
@@ -1145,33 +1260,38 @@ impl Tabs {
                 }
             }
         }
-        let left: Vec<_> = self.tabs.iter().map(|(id, tab)| (id, tab.engine.pending(STORE))).collect();
+        let left: Vec<_> = self.tabs.iter().map(|(id, tab)| (id, tab.pending())).collect();
         broken("settles", format!("does not come to rest: {left:?}"))
     }
 
-    fn converged(&self) -> Check {
+    fn shows_what_is_there(&self, id: u32) -> Check {
         let mut there: Vec<_> = self.server.alive(STORE.0).map(|row| (row.key.clone(), row.fields)).collect();
         there.sort_by(|a, b| a.0.text().cmp(b.0.text()));
+        let mut here = Vec::new();
+        for item in self.tabs[&id].items() {
+            let row = self.row(id, item);
+            let Some(key) = row.remote_key() else {
+                return broken("converges", format!("{id} has {row:?} without a key"));
+            };
+            here.push((key, row.fields()));
+        }
+        here.sort_by(|a, b| a.0.text().cmp(b.0.text()));
+        if here != there {
+            return broken("converges", format!("{id} has {here:?}\nand there is {there:?}"));
+        }
+        Ok(())
+    }
+
+    fn converged(&self) -> Check {
         for (id, tab) in &self.tabs {
             if let Some((token, promise)) = tab.promises.first_key_value() {
                 return broken("settles", format!("{id}: {token} {promise:?}"));
             }
-            let pending = tab.engine.pending(STORE);
+            let pending = tab.pending();
             if !pending.is_empty() {
                 return broken("durable", format!("{id} has left: {pending:?}"));
             }
-            let mut here = Vec::new();
-            for item in tab.engine.items(STORE) {
-                let Some(row) = tab.engine.row(item) else { continue };
-                let Some(key) = row.remote_key() else {
-                    return broken("converges", format!("{id} has {row:?} without a key"));
-                };
-                here.push((key, row.fields()));
-            }
-            here.sort_by(|a, b| a.0.text().cmp(b.0.text()));
-            if here != there {
-                return broken("converges", format!("{id} has {here:?}\nand there is {there:?}"));
-            }
+            self.shows_what_is_there(*id)?;
         }
         let notes = self.disk.notes(STORE);
         if !notes.is_empty() {
