@@ -284,3 +284,15 @@ fn asked_for_one(commands: &[Command<MapRow>]) -> Option<CommandId> {
         _ => None,
     })
 }
+
+/// A page that has no others, as in an insecure context, may find what one of several has left.
+#[test]
+fn a_removal_that_is_not_to_be_sent_goes_where_there_are_no_other_tabs() {
+    let mut engine = Engine::new([7; 32]);
+    tell(&mut engine, Input::Open(options(), MapRow::default()));
+    let mut sync = Sync::new(Settled::New);
+    let (action, fields, first) = (Action::Delete, FieldSet::NONE, Seq(1));
+    sync.pending = Some(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
+    let commands = tell(&mut engine, loaded(STORE, vec![record(Some(sync))], None));
+    assert!(engine.pending(STORE).is_empty() && !sends(&commands));
+}

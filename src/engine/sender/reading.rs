@@ -125,7 +125,7 @@ impl<R: Row> Engine<R> {
 
     /// The first load has brought the notes as well.
     pub(in crate::engine) fn begin_with(&mut self, store: StoreId, notes: Vec<Notes<R>>) {
-        let Some(tabs) = &mut self.stores[store].tabs else { return };
+        let Some(tabs) = &mut self.stores[store].tabs else { return self.drop_stillborn(store) };
         if tabs.role == Role::Leading && !tabs.behind {
             tabs.noted = false;
             notes.into_iter().for_each(|notes| self.take_in_notes(store, notes));
