@@ -250,6 +250,12 @@ impl<R: Row> Engine<R> {
         if item.is_removed() && !item.is_there() && is_made_here {
             return false;
         }
+        // What is in no record may have been deleted by another tab before this one caught up, and after this was asked for.
+        if item.is_in_no_record() && !item.awaited && self.has_caught_up_since(store, asked) {
+            self.ask_collection(store);
+            return false;
+        }
+        let Some(item) = self.items.get_mut(id) else { return true };
         let is_newest = item.heard <= asked;
         let awaited = std::mem::take(&mut item.awaited);
         let is_sent = item.sync.as_ref().is_some_and(|sync| sync.in_flight.is_some());
@@ -261,10 +267,9 @@ impl<R: Row> Engine<R> {
         } else {
             self.learn(id, Learnt { row: told.clone(), validator, asked }, OK);
         }
-        // What was read when another tab wrote the records is in none. If that tab has deleted it since, this answer may be older.
+        // What was read when another tab wrote the records is in none.
         let is_unkept = self.items.get(id).is_some_and(|item| !item.kept);
-        let is_news = self.stores[store].tabs.is_some() && !self.has_caught_up_since(store, asked);
-        if awaited || is_unkept && is_news && self.keeps_records(store) {
+        if awaited || is_unkept && self.stores[store].tabs.is_some() && self.keeps_records(store) {
             self.touch(id);
             self.reslot(id);
         }

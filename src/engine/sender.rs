@@ -642,7 +642,12 @@ impl<R: Row> Item<R> {
 
     /// Whether some of it was read by this tab and is in no record.
     pub(super) fn is_read_here(&self) -> bool {
-        self.ahead.is_some() || !self.kept && self.own.is_empty() && self.sync.is_none()
+        self.ahead.is_some() || self.is_in_no_record()
+    }
+
+    /// Whether nothing but a read has brought it.
+    pub(super) fn is_in_no_record(&self) -> bool {
+        !self.kept && self.own.is_empty() && self.sync.is_none()
     }
 
     /// Whether it was removed before the server took it.

@@ -197,8 +197,7 @@ impl<R: Row> Engine<R> {
     fn touch_unkept(&mut self, store: StoreId) {
         let leads = self.keeps_records(store);
         let caught_up = self.stores[store].tabs.as_ref().map_or(Instant(0), |tabs| tabs.caught_up);
-        let is_outdated =
-            |item: &Item<R>| !item.kept && item.own.is_empty() && item.sync.is_none() && item.heard < caught_up;
+        let is_outdated = |item: &Item<R>| item.is_in_no_record() && item.heard < caught_up;
         let is_unkept = |item: &Item<R>| {
             let has_own = if leads { !item.own.is_empty() } else { item.is_unwritten() };
             item.store == store && (has_own || leads && (!item.kept || item.ahead.is_some()))

@@ -31,7 +31,7 @@ pub const ONCE_BROKEN: [u64; 15] = [
 ];
 
 /// The same of histories with several tabs.
-pub const ONCE_BROKEN_WITH_TABS: [u64; 28] = [
+pub const ONCE_BROKEN_WITH_TABS: [u64; 29] = [
     // An edit that another tab's note had gone over came back older, by a tab whose records did not count.
     105_609,
     110_683,
@@ -74,6 +74,7 @@ pub const ONCE_BROKEN_WITH_TABS: [u64; 28] = [
     741_052_860,
     // What was read before a tab was frozen, and deleted by another meanwhile, was written down by an answer of that time.
     59_059,
+    745_199_987,
     // A row that was asked about before the tab came to send was not asked about again.
     740_053_892,
     // What was made under a key of the app's own and removed before it was sent was deleted under that key.
