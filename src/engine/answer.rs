@@ -36,7 +36,7 @@ impl<R: Row> Engine<R> {
         self.hear(&sent, outcome, answer, blocked);
         match outcome {
             Outcome::Applied => self.applied(id, action, &sent, answer),
-            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),
+            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),
             Outcome::Conflict | Outcome::Preconditions => self.dispute(id, fault(outcome, answer), answer),
             Outcome::Unauthorized => {
                 if let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) {
@@ -161,30 +161,23 @@ impl<R: Row> Engine<R> {
         self.tell(id);
     }
 
-    /// The server will not have the edit. What was removed since is only to be removed, as if that had been done after the refusal.
-    pub(super) fn refused(&mut self, id: ItemId, fault: Fault) {
-        let is_removed = self.items.get(id).is_some_and(|item| item.pending_action() == Some(Action::Delete));
-        if !is_removed {
-            return self.park(id, fault);
-        }
-        if let Some(attempt) = self.items.get_mut(id).and_then(Item::in_flight_mut) {
-            attempt.state = AttemptState::Parked(fault);
-        }
-        self.unpark(id, true);
-        self.tell(id);
-    }
-
-    /// Keeps the edit until somebody decides.
+    /// Keeps the edit until somebody decides. What was removed since is only to be removed, as if that had been done after the
+    /// refusal; but a create that may be there all the same has to be found first.
     pub(super) fn park(&mut self, id: ItemId, fault: Fault) {
         let Some(item) = self.items.get_mut(id) else { return };
         let store = item.store;
         if let Some(attempt) = item.in_flight_mut() {
             attempt.state = AttemptState::Parked(fault.clone());
         }
-        self.reject_synced_after(id, None, &fault);
-        self.reject_ready(id, &fault);
-        self.stores[store].last_error = Some(fault);
-        self.reslot(id);
+        let may_be_there = fault.code == Code::Uncertain || fault.code == Code::Conflict && item.remote_key.is_none();
+        self.stores[store].last_error = Some(fault.clone());
+        if item.pending_action() == Some(Action::Delete) && !may_be_there {
+            self.unpark(id, true);
+        } else {
+            self.reject_synced_after(id, None, &fault);
+            self.reject_ready(id, &fault);
+            self.reslot(id);
+        }
         self.tell(id);
     }
 

@@ -176,12 +176,7 @@ impl<R: Row> Engine<R> {
             Action::Update if item.is_written_in(&told.row) => {
                 self.taken(id, Some(&told.row), told.validator, told.asked);
             }
-            Action::Create => {
-                self.park(id, fault);
-                if self.items.get(id).is_some_and(Item::is_removed) {
-                    self.unpark(id, true);
-                }
-            }
+            Action::Create => self.park(id, fault),
             Action::Update | Action::Delete => self.reopen(id, told, fault),
         }
         self.touch(id);

@@ -166,7 +166,6 @@ impl<R: Row> Engine<R> {
     /// Puts an edit behind what the item already has to say.
     pub(super) fn record_edit(&mut self, id: ItemId, action: Action, fields: FieldSet, settled: Settled) {
         let (last, key, now) = (self.next_seq(), self.random.uuid(), self.clock);
-        let leaves_removal = self.leaves_removal(id);
         let Some(item) = self.items.get_mut(id) else { return };
         let store = item.store;
         let is_shared = self.stores[store].tabs.is_some();
@@ -183,10 +182,7 @@ impl<R: Row> Engine<R> {
         item.stale |= self.stores[store].origin.is_some_and(|place| self.origins[place].is_offline());
         let sync = item.sync_mut(settled);
         let edit = Edit { action, fields, first: last, last, key };
-        sync.pending = match sync.pending.take() {
-            Some(before) if !leaves_removal => join(before, Some(edit), key),
-            before => Some(put_behind(before, edit)),
-        };
+        sync.pending = Some(put_behind(sync.pending.take(), edit));
         self.stores[store].unsynced.insert(id);
         self.reslot(id);
     }
@@ -262,18 +258,11 @@ impl<R: Row> Engine<R> {
         let leaves_removal = self.leaves_removal(id);
         let Some(sync) = self.items.get_mut(id).and_then(|item| item.sync.as_mut()) else { return };
         let Some(attempt) = sync.in_flight.take() else { return };
-        match join(attempt.edit.clone(), sync.pending.take(), key) {
+        match join(attempt.edit, sync.pending.clone(), key) {
             Some(edit) => sync.pending = Some(edit),
-            None if leaves_removal => {
-                sync.pending = Some(Edit { first: attempt.edit.first, last: attempt.edit.last, ..Edit::delete(key) });
-                self.touch(id);
-            }
-            None => {
-                // A create and its delete. The item is told to have gone when it was removed, so it leaves as removed.
-                sync.in_flight = Some(attempt);
-                sync.pending = Some(Edit::delete(key));
-                self.forget(id);
-            }
+            // A create and its removal.
+            None if leaves_removal => self.touch(id),
+            None => self.forget(id),
         }
         self.reslot(id);
     }
@@ -296,7 +285,7 @@ impl<R: Row> Engine<R> {
     /// Gives up what was not taken for sure: the item goes back to what the server holds, or was sent.
     pub(super) fn give_up(&mut self, id: ItemId, fault: &Fault) {
         let Some(item) = self.items.get_mut(id) else { return };
-        let (store, was_removed) = (item.store, item.is_removed());
+        let store = item.store;
         let Some(sync) = &mut item.sync else { return };
         let not_taken = |attempt: &mut Attempt<R>| match &attempt.state {
             AttemptState::Parked(_) => true,
@@ -325,9 +314,6 @@ impl<R: Row> Engine<R> {
             if item.sync.is_none() {
                 self.stores[store].unsynced.remove(&id);
             }
-        }
-        if was_removed && self.items.get(id).is_some_and(|item| !item.is_removed()) {
-            self.changes(store).added.push(id);
         }
         self.tell(id);
         self.reject_synced_after(id, kept, fault);
@@ -424,13 +410,6 @@ impl<R: Row> Sync<R> {
             edit.action = Action::Create;
             edit.fields = all;
         }
-    }
-}
-
-impl Edit {
-    const fn delete(key: IdempotencyKey) -> Self {
-        let nowhere = super::id::Seq(0);
-        Self { action: Action::Delete, fields: FieldSet::NONE, first: nowhere, last: nowhere, key }
     }
 }
 

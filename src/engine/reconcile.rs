@@ -235,8 +235,9 @@ impl<R: Row> Engine<R> {
 
     /// A row of an item that is here. False if it is passed over.
     fn hear_row(&mut self, id: ItemId, told: &RemoteRow<R>, validator: Option<Validator>, asked: Instant) -> bool {
+        let Some(store) = self.items.get(id).map(|item| item.store) else { return true };
+        let has_caught_up = self.has_caught_up_since(store, asked);
         let Some(item) = self.items.get_mut(id) else { return true };
-        let store = item.store;
         // What the app decides about is not changed under its hands.
         if item.deciding.is_some() {
             return false;
@@ -251,11 +252,10 @@ impl<R: Row> Engine<R> {
             return false;
         }
         // What is in no record may have been deleted by another tab before this one caught up, and after this was asked for.
-        if item.is_in_no_record() && !item.awaited && self.has_caught_up_since(store, asked) {
+        if has_caught_up && item.is_in_no_record() && !item.awaited {
             self.ask_collection(store);
             return false;
         }
-        let Some(item) = self.items.get_mut(id) else { return true };
         let is_newest = item.heard <= asked;
         let awaited = std::mem::take(&mut item.awaited);
         let is_sent = item.sync.as_ref().is_some_and(|sync| sync.in_flight.is_some());

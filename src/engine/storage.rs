@@ -480,10 +480,9 @@ impl<R: Row> Engine<R> {
                 || batch.items.iter().any(|(id, _)| self.items.get(*id).is_some_and(|item| item.store == store))
         });
         let failed = self.storage_failure(store).is_some();
-        let writes_cursor = || matches!(self.writes(store), Writes::Records(_));
         in_batch
             || !failed
-                && (self.stores[store].cursor_is_news && writes_cursor()
+                && (self.stores[store].cursor_is_news && self.writes(store) != Writes::Notes
                     || self.erased.iter().any(|erasure| erasure.store == store)
                     || self.dirty.iter().any(|id| self.items.get(*id).is_some_and(|item| item.store == store)))
     }

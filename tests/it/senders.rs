@@ -24,14 +24,20 @@ fn tell(engine: &mut Engine<MapRow>, input: Input<MapRow>) -> Vec<Command<MapRow
     engine.handle(NOW, input).unwrap_or_else(|fault| panic!("{fault}")).commands
 }
 
-/// The tab that has the lock, over an empty store that was read.
-fn sender() -> Engine<MapRow> {
+/// A tab that knows nothing yet.
+fn tab() -> Engine<MapRow> {
     let mut engine = Engine::new([7; 32]);
     tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
+    engine
+}
+
+/// The tab that has the lock, over an empty store that was read.
+fn sender() -> Engine<MapRow> {
+    let mut engine = tab();
     let mut commands = tell(&mut engine, loaded(STORE, Vec::new(), None));
     commands.extend(tell(&mut engine, Input::Leads(STORE, true)));
     commands.extend(tell(&mut engine, Input::NotesRead(STORE, Ok(Vec::new()))));
-    assert!(read(&mut engine, &commands, Rows { complete: true, ..rows(&[]) }));
+    answer(&mut engine, &commands, Rows { complete: true, ..rows(&[]) });
     engine
 }
 
@@ -64,28 +70,38 @@ fn rows(rows: &[(&str, &[(usize, i64)])]) -> Rows<MapRow> {
     }
 }
 
-/// Answers the read of the collection. False if there is none.
-fn read(engine: &mut Engine<MapRow>, commands: &[Command<MapRow>], rows: Rows<MapRow>) -> bool {
+/// The server answers the read of the collection.
+fn answer(engine: &mut Engine<MapRow>, commands: &[Command<MapRow>], rows: Rows<MapRow>) {
     let read = commands.iter().find_map(|command| match command {
         Command::FetchAll(read, ..) => Some(*read),
         _ => None,
     });
-    read.is_some_and(|read| {
-        tell(engine, Input::Fetched(read, json(200, rows)));
-        true
+    let read = read.unwrap_or_else(|| panic!("the collection is not read: {commands:?}"));
+    tell(engine, Input::Fetched(read, json(200, rows)));
+}
+
+fn batches(commands: &[Command<MapRow>]) -> impl Iterator<Item = (CommandId, &[Write<MapRow>])> {
+    commands.iter().filter_map(|command| match command {
+        Command::Persist(batch, _, writes) => Some((*batch, writes.as_slice())),
+        _ => None,
     })
+}
+
+/// The only batch.
+fn batch(commands: &[Command<MapRow>]) -> (CommandId, &[Write<MapRow>]) {
+    let [batch] = batches(commands).collect::<Vec<_>>()[..] else { panic!("not one batch: {commands:?}") };
+    batch
+}
+
+fn has(commands: &[Command<MapRow>], is_it: impl Fn(&Write<MapRow>) -> bool) -> bool {
+    batches(commands).flat_map(|(_, writes)| writes).any(is_it)
 }
 
 /// An edit whose record is on its way.
 fn edit(engine: &mut Engine<MapRow>) -> CommandId {
     let row = MapRow::of(&[(0, 1)]);
     tell(engine, Input::Create { store: STORE, row, key: None, source: Source::State });
-    let commands = tell(engine, Input::TurnEnded);
-    let batch = commands.iter().find_map(|command| match command {
-        Command::Persist(batch, ..) => Some(*batch),
-        _ => None,
-    });
-    batch.unwrap_or_else(|| panic!("nothing is written: {commands:?}"))
+    batch(&tell(engine, Input::TurnEnded)).0
 }
 
 fn sends(commands: &[Command<MapRow>]) -> bool {
@@ -135,21 +151,13 @@ fn what_a_closed_store_has_left_as_notes_is_in_the_next_one_of_the_page() {
         let names: Vec<_> = engine.items(next).map(|item| engine.row(item).and_then(|row| row.get(0))).collect();
         assert_eq!(names, [Some(1)], "leads: {leads}");
         let commands = [commands, tell(&mut engine, Input::TurnEnded)].concat();
-        let puts = |command: &Command<MapRow>| match command {
-            Command::Persist(_, _, writes) => writes.iter().any(|write| matches!(write, Write::Put(..))),
-            _ => false,
-        };
-        assert_eq!(commands.iter().any(puts), leads, "{commands:?}");
+        assert_eq!(has(&commands, |write| matches!(write, Write::Put(..))), leads, "{commands:?}");
     }
 }
 
 /// The notes of a batch.
 fn written(commands: &[Command<MapRow>]) -> (CommandId, Vec<Notes<MapRow>>) {
-    let batch = commands.iter().find_map(|command| match command {
-        Command::Persist(batch, _, writes) => Some((*batch, writes)),
-        _ => None,
-    });
-    let (batch, writes) = batch.unwrap_or_else(|| panic!("nothing is written: {commands:?}"));
+    let (batch, writes) = batch(commands);
     let notes = writes.iter().filter_map(|write| match write {
         Write::Notes { tab, number, list, .. } => {
             Some(Notes { place: 1, tab: *tab, number: *number, list: list.clone() })
@@ -209,11 +217,10 @@ fn settle(engine: &mut Engine<MapRow>, mut commands: Vec<Command<MapRow>>) -> Ve
 
 #[test]
 fn a_tab_that_writes_no_records_closes_though_the_server_has_told_where_the_next_read_goes_on() {
-    let mut engine = Engine::new([7; 32]);
-    tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
+    let mut engine = tab();
     let mut commands = tell(&mut engine, Input::Leads(STORE, false));
     commands.extend(tell(&mut engine, loaded(STORE, Vec::new(), None)));
-    assert!(read(&mut engine, &commands, Rows { cursor: Cursor::At("1".into()), complete: true, ..rows(&[]) }));
+    answer(&mut engine, &commands, Rows { cursor: Cursor::At("1".into()), complete: true, ..rows(&[]) });
     let closed = engine.handle(NOW, Input::Close(STORE, Token(1))).expect("it closes").settled;
     assert_eq!(closed, [(Token(1), Ok(()))]);
 }
@@ -221,31 +228,25 @@ fn a_tab_that_writes_no_records_closes_though_the_server_has_told_where_the_next
 /// Between the load of a page and the moment at which it knows that it writes the records, the server may have told of a deletion.
 #[test]
 fn what_was_deleted_elsewhere_before_it_was_known_who_writes_the_records_is_erased() {
-    let mut engine = Engine::new([7; 32]);
-    tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
+    let mut engine = tab();
     let commands = tell(&mut engine, loaded(STORE, vec![record(None)], Some("1")));
     let deleted = vec![Key::new("a", false)];
-    assert!(read(&mut engine, &commands, Rows { cursor: Cursor::At("2".into()), deleted, ..rows(&[]) }));
+    answer(&mut engine, &commands, Rows { cursor: Cursor::At("2".into()), deleted, ..rows(&[]) });
     tell(&mut engine, Input::TurnEnded);
     tell(&mut engine, Input::Leads(STORE, true));
     let commands = tell(&mut engine, Input::NotesRead(STORE, Ok(Vec::new())));
-    let erases = |command: &Command<MapRow>| match command {
-        Command::Persist(_, _, writes) => writes.iter().any(|write| matches!(write, Write::Erase(..))),
-        _ => false,
-    };
-    assert!(commands.iter().any(erases), "{commands:?}");
+    assert!(has(&commands, |write| matches!(write, Write::Erase(..))), "{commands:?}");
 }
 
 /// What another tab writes may be older than what this one has read: the next read goes on where the records are.
 #[test]
 fn the_cursor_is_moved_by_who_writes_the_records_alone() {
     for leads in [false, true] {
-        let mut engine = Engine::new([7; 32]);
-        tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
+        let mut engine = tab();
         tell(&mut engine, Input::Leads(STORE, leads));
         let commands = tell(&mut engine, loaded(STORE, vec![record(None)], Some("1")));
         assert_eq!(cursor(&commands), Some("1".into()));
-        assert!(read(&mut engine, &commands, Rows { cursor: Cursor::At("2".into()), ..rows(&[("a", &[(0, 2)])]) }));
+        answer(&mut engine, &commands, Rows { cursor: Cursor::At("2".into()), ..rows(&[("a", &[(0, 2)])]) });
         let commands = tell(&mut engine, Input::Fetch { store: STORE, token: Token(1), own: false });
         assert_eq!(cursor(&commands), Some(if leads { "2" } else { "1" }.into()));
     }
@@ -262,8 +263,7 @@ fn cursor(commands: &[Command<MapRow>]) -> Option<String> {
 /// Only who sends decides what becomes of edits: what was answered before is asked once more.
 #[test]
 fn what_is_awaited_is_asked_for_again_by_the_tab_that_has_come_to_send() {
-    let mut engine = Engine::new([7; 32]);
-    tell(&mut engine, Input::Open(StoreOptions { shared: true, ..options() }, MapRow::default()));
+    let mut engine = tab();
     let mut sync = Sync::new(Settled::Awaited);
     let (action, fields, first) = (Action::Update, FieldSet::one(0), Seq(1));
     sync.pending = Some(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });

@@ -28,8 +28,8 @@ export const mutants = [
   {
     name: "a refusal drops the edit",
     file: "answer.rs",
-    from: "            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),",
-    to: "            Outcome::Parked(_) if MUTANT => self.taken(id, None, None, sent.asked),\n            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),",
+    from: "            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),",
+    to: "            Outcome::Parked(_) if MUTANT => self.taken(id, None, None, sent.asked),\n            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),",
   },
   {
     name: "a lost answer counts as applied",
@@ -333,8 +333,8 @@ export const mutants = [
   {
     name: "the update of a row that was deleted elsewhere makes it again by itself",
     file: "answer.rs",
-    from: "            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),",
-    to: "            Outcome::Parked(Code::GoneRemotely) if MUTANT => { self.park(id, fault(outcome, answer)); self.unpark(id, false); }\n            Outcome::Parked(_) => self.refused(id, fault(outcome, answer)),",
+    from: "            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),",
+    to: "            Outcome::Parked(Code::GoneRemotely) if MUTANT => { self.park(id, fault(outcome, answer)); self.unpark(id, false); }\n            Outcome::Parked(_) => self.park(id, fault(outcome, answer)),",
   },
   // ---------------------------------------------------------------------------------------------------------------- ids
   {
@@ -464,8 +464,8 @@ export const mutants = [
   {
     name: "a refusal rejects no promise",
     file: "answer.rs",
-    from: "        self.reject_synced_after(id, None, &fault);\n        self.reject_ready(id, &fault);\n        self.stores",
-    to: "        if !MUTANT { self.reject_synced_after(id, None, &fault); }\n        self.reject_ready(id, &fault);\n        self.stores",
+    from: "            self.reject_synced_after(id, None, &fault);\n            self.reject_ready(id, &fault);",
+    to: "            if !MUTANT { self.reject_synced_after(id, None, &fault); }\n            self.reject_ready(id, &fault);",
   },
   {
     name: "an older edit's answer settles the promise of a newer one",
@@ -728,8 +728,8 @@ export const mutants = [
     name: "a refused edit stands in the way of the removal behind it",
     file: "answer.rs",
     hidden: "the app decides about everything that is parked",
-    from: "        if !is_removed {\n            return self.park(id, fault);",
-    to: "        if MUTANT || !is_removed {\n            return self.park(id, fault);",
+    from: "        if item.pending_action() == Some(Action::Delete) && !may_be_there {",
+    to: "        if !MUTANT && item.pending_action() == Some(Action::Delete) && !may_be_there {",
   },
   {
     name: "what was removed before it was sent is deleted under its key",
@@ -777,8 +777,8 @@ export const mutants = [
     name: "a tab that writes no records closes when its cursor is written",
     file: "storage.rs",
     tabs: true,
-    from: "self.stores[store].cursor_is_news && writes_cursor()",
-    to: "self.stores[store].cursor_is_news && (MUTANT || writes_cursor())",
+    from: "self.stores[store].cursor_is_news && self.writes(store) != Writes::Notes",
+    to: "self.stores[store].cursor_is_news && (MUTANT || self.writes(store) != Writes::Notes)",
   },
   {
     name: "what was asked about before this tab decided is not asked about again",

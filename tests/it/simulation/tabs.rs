@@ -196,8 +196,6 @@ pub struct Tabs {
     made: BTreeSet<Key>,
     /// The tabs that removed an item.
     removers: BTreeMap<i64, BTreeSet<u32>>,
-    /// Items that somebody removed.
-    removed: BTreeSet<i64>,
     /// Whether a create may have been sent twice, or its answer was lost.
     is_uncertain: bool,
     pub seen_by_now: Seen,
@@ -214,6 +212,8 @@ macro_rules! step {
     };
 }
 
+/// No tab has this number.
+const SOMEBODY_ELSE: u32 = 0;
 const START: Millis = Millis(1_700_000_000_000);
 
 impl Tabs {
@@ -249,7 +249,6 @@ impl Tabs {
             editors: BTreeMap::new(),
             made: BTreeSet::new(),
             removers: BTreeMap::new(),
-            removed: BTreeSet::new(),
             is_uncertain: false,
             seen_by_now: Seen { histories: 1, ..Seen::default() },
             steps: None,
@@ -351,7 +350,9 @@ impl Tabs {
                 let what = self.server.foreign(STORE.0, pick);
                 step!(self, "server: {}", what.unwrap_or_default());
                 let left = names(&self.server);
-                self.removed.extend(before.into_iter().filter(|name| !left.contains(name)));
+                for name in before.into_iter().filter(|name| !left.contains(name)) {
+                    self.removers.entry(name).or_default().insert(SOMEBODY_ELSE);
+                }
                 return;
             }
         }
@@ -711,7 +712,6 @@ impl Tabs {
             return Ok(());
         }
         if roll == 11 {
-            self.removed.insert(name);
             self.removers.entry(name).or_default().insert(id);
             let was_keyless = row.remote_key().is_none();
             let done = self.done(id, name);
@@ -875,7 +875,7 @@ impl Tabs {
                 return broken("no resurrection", format!("{id} sees {item:?} {row:?} again"));
             }
             // An edit of what is removed elsewhere is nothing, and so is not seen for the moment until that is heard of.
-            if self.removed.contains(&done.name) {
+            if self.removers.contains_key(&done.name) {
                 continue;
             }
             for (field, value) in &done.values {
@@ -890,7 +890,7 @@ impl Tabs {
     /// What was said to be stored, or something newer, is there when a tab opens.
     fn restarted(&self, id: u32) -> Check {
         let tab = &self.tabs[&id];
-        for done in tab.read_then.values().filter(|done| !done.is_removed && !self.removed.contains(&done.name)) {
+        for done in tab.read_then.values().filter(|done| !done.is_removed && !self.removers.contains_key(&done.name)) {
             let there = self.server.alive(STORE.0).find(|row| row.fields[NAME] == Some(done.name));
             let is_it = |row: &&MapRow| {
                 let by_key = || there.is_some() && row.remote_key() == there.map(|row| row.key.clone());
@@ -931,7 +931,7 @@ impl Tabs {
         }
         let alive = self.server.alive(STORE.0).find(|row| row.fields[NAME] == Some(done.name));
         let Some(row) = alive else {
-            let is_removed = self.removed.contains(&done.name);
+            let is_removed = self.removers.contains_key(&done.name);
             return if is_removed { Ok(()) } else { broken(invariant, format!("{done:?} is nowhere")) };
         };
         if done.is_removed && invariant != "synced" {
