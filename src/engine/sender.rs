@@ -478,10 +478,8 @@ impl<R: Row> Engine<R> {
         let let_go: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_it(item)).map(|(id, _)| id).collect();
         for id in &let_go {
             let Some(item) = self.items.get_mut(*id) else { continue };
-            let is_made = |item: &Item<R>| item.own.iter().any(|own| own.deed == Deed::Edit(Action::Create));
-            let was_made = is_made(item);
             item.own.retain(|own| !is_gone(own));
-            item.kept |= item.own.is_empty() || was_made && !is_made(item);
+            item.kept = true;
         }
         let_go
     }

@@ -1,5 +1,9 @@
 //! Stories of one tab that hears of others. What several of them make of each other is simulated.
 
+mod notes;
+mod reads;
+mod words;
+
 use concordia::engine::{
     Edit, Engine, Sync,
     error::Code,
@@ -41,6 +45,16 @@ fn sender() -> Engine<MapRow> {
     engine
 }
 
+/// A tab beside the one that has the lock, over these records.
+fn follower(records: Vec<Record<MapRow>>) -> Engine<MapRow> {
+    let mut engine = tab();
+    tell(&mut engine, Input::Leads(STORE, false));
+    let commands = tell(&mut engine, loaded(STORE, records, None));
+    answer(&mut engine, &commands, rows(&[]));
+    tell(&mut engine, Input::Told(STORE, Word::Here(Mark::default())));
+    engine
+}
+
 fn loaded(store: StoreId, records: Vec<Record<MapRow>>, cursor: Option<&str>) -> Input<MapRow> {
     let (cursor, others) = (cursor.map(str::to_owned), Others::default());
     Input::Loaded { store, records: Ok(records), problem: None, cursor, lost: None, others }
@@ -71,13 +85,13 @@ fn rows(rows: &[(&str, &[(usize, i64)])]) -> Rows<MapRow> {
 }
 
 /// The server answers the read of the collection.
-fn answer(engine: &mut Engine<MapRow>, commands: &[Command<MapRow>], rows: Rows<MapRow>) {
+fn answer(engine: &mut Engine<MapRow>, commands: &[Command<MapRow>], rows: Rows<MapRow>) -> Vec<Command<MapRow>> {
     let read = commands.iter().find_map(|command| match command {
         Command::FetchAll(read, ..) => Some(*read),
         _ => None,
     });
     let read = read.unwrap_or_else(|| panic!("the collection is not read: {commands:?}"));
-    tell(engine, Input::Fetched(read, json(200, rows)));
+    tell(engine, Input::Fetched(read, json(200, rows)))
 }
 
 fn batches(commands: &[Command<MapRow>]) -> impl Iterator<Item = (CommandId, &[Write<MapRow>])> {

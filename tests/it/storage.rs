@@ -1,10 +1,12 @@
 //! What becomes of edits when client storage fails, ends, was emptied, or holds rows of another version.
 
 use concordia::engine::{
+    Engine,
     error::{Code, Fault, StorageFailure},
     id::{StorageId, StoreId},
-    input::{Cursor, Input, Lost, Migrated, Next, Rows, Source, StoreOptions},
+    input::{Cursor, Input, Lost, Migrated, Next, Others, Rows, Source, StoreOptions},
     lifecycle::Action,
+    time::Millis,
 };
 
 use crate::page::{Failure, Found, Page, json, options, remote};
@@ -257,4 +259,22 @@ fn a_store_that_is_closed_while_its_storage_fails_writes_nothing_later() {
     }
     page.commit();
     assert_eq!(page.disk.keys().map(|(store, _)| *store).collect::<Vec<_>>(), [0, 1], "what was not erased stays");
+}
+
+/// The app may edit before what is stored was read. It was edited later all the same.
+#[test]
+fn what_is_edited_before_the_stored_edits_are_read_comes_after_them() {
+    let mut page = Page::open();
+    page.create(&[(0, 1)]);
+    let later = page.now.after(Millis(1_000));
+    let mut engine = Engine::new([7; 32]);
+    let mut tell = |input| engine.handle(later, input).map(drop).unwrap_or_else(|fault| panic!("{fault}"));
+    tell(Input::Open(options(), MapRow::default()));
+    tell(Input::Create { store: page.store, row: MapRow::of(&[(0, 2)]), key: None, source: Source::State });
+    let records = Ok(page.disk.into_values().collect());
+    let (problem, cursor, lost, others) = (None, None, None, Others::default());
+    tell(Input::Loaded { store: page.store, records, problem, cursor, lost, others });
+    let pending = engine.pending(page.store);
+    let values = pending.iter().map(|edit| engine.row(edit.item).and_then(|row| row.get(0)));
+    assert_eq!(values.collect::<Vec<_>>(), [Some(1), Some(2)]);
 }
