@@ -32,6 +32,7 @@ impl<R: Row> Engine<R> {
             let fields = self.stores[store].fields;
             self.record_edit(id, Action::Create, fields, Settled::New);
             self.own(id, Deed::Edit(Action::Create), fields);
+            self.mean(id, fields);
         }
         self.touch(id);
         self.end_turn();
@@ -83,6 +84,7 @@ impl<R: Row> Engine<R> {
         }
         self.keep_base(id, fields);
         self.overwrite(id, fields, row);
+        self.mean(id, fields);
         self.record_edit(id, Action::Update, fields, Settled::Existent);
         self.own(id, Deed::Edit(Action::Update), fields);
         self.tell(id);

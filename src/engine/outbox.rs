@@ -248,17 +248,12 @@ impl<R: Row> Engine<R> {
         let Some(attempt) = item.in_flight_mut() else { return };
         attempt.state = AttemptState::Sending(command, asked);
         attempt.attempts += 1;
-        let (patches, all) = (self.stores[store].patches, self.stores[store].fields);
         let request = Request {
             action: attempt.edit.action,
             item: id,
             key,
             row: attempt.frozen.clone().unwrap_or(row),
-            fields: match attempt.edit.action {
-                Action::Update if !patches => all,
-                Action::Create | Action::Update => attempt.edit.fields,
-                Action::Delete => all,
-            },
+            fields: self.stores[store].sent_fields(&attempt.edit),
             idempotency_key: attempt.edit.key,
             validator: attempt.validator.clone(),
         };

@@ -177,7 +177,10 @@ impl<R: Row> Engine<R> {
         let mut all = true;
         for told in rows.rows {
             let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
+            // An item that was removed may be awaited by now, because another one refers to it.
+            let is_buried = self.stores[store].buried.iter().any(|(dead, when)| *dead == key && *when >= asked);
             all &= match self.stores[store].by_remote.get(&key).copied() {
+                _ if is_buried => false,
                 Some(id) => self.hear_row(id, &told, None, asked),
                 None => match creating.iter().position(|id| self.looks_like(*id, &told)) {
                     Some(place) if self.leads(store) && self.recognise(creating[place], &told, asked) => {
@@ -252,8 +255,12 @@ impl<R: Row> Engine<R> {
             return false;
         }
         // What is in no record may have been deleted by another tab before this one caught up, and after this was asked for.
-        if has_caught_up && item.is_in_no_record() && !item.awaited {
-            self.ask_collection(store);
+        if has_caught_up && item.is_in_no_record() {
+            if item.awaited {
+                self.ask_awaited(store);
+            } else {
+                self.ask_collection(store);
+            }
             return false;
         }
         let is_newest = item.heard <= asked;
@@ -276,12 +283,8 @@ impl<R: Row> Engine<R> {
         is_newest
     }
 
-    /// A row that is new here, unless its deletion is newer than the question, or may be: then false.
+    /// A row that is new here, unless its deletion may be newer than the question: then false.
     fn welcome(&mut self, store: StoreId, key: Key, told: RemoteRow<R>, asked: Instant) -> bool {
-        let buried = self.stores[store].buried.iter().any(|(dead, when)| *dead == key && *when >= asked);
-        if buried {
-            return false;
-        }
         if self.has_caught_up_since(store, asked) {
             self.ask_collection(store);
             return false;

@@ -165,7 +165,7 @@ impl<R: Row> Engine<R> {
     pub(super) fn bind(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
         let Some(Sync { pending: Some(edit), .. }) = item.sync.as_deref() else { return };
-        let fields = edit.fields;
+        let fields = self.stores[item.store].sent_fields(edit);
         let mut references = self.references(item, fields);
         let mut is_news = false;
         for reference in &mut references {
@@ -181,15 +181,27 @@ impl<R: Row> Engine<R> {
         self.rebind(id, fields, &references, is_news);
     }
 
-    /// Gives a reference the keys of the item that it means. False if it has them.
+    /// Gives a reference the keys of the item that it means. False if it has them. A key of the app's own counts when the server has
+    /// it: if the item is removed before that, nothing is meant any more.
     fn know(&self, reference: &mut Reference, id: ItemId) -> bool {
         let Some(item) = self.items.get(id) else { return false };
-        let is_news = reference.key != item.remote_key || reference.storage_key.as_ref() != Some(&item.storage_key);
+        let key = item.remote_key.as_ref().filter(|_| !item.is_uncreated());
+        let is_news = reference.key.as_ref() != key || reference.storage_key.as_ref() != Some(&item.storage_key);
         if is_news {
-            reference.key.clone_from(&item.remote_key);
-            reference.storage_key = Some(item.storage_key.clone());
+            (reference.key, reference.storage_key) = (key.cloned(), Some(item.storage_key.clone()));
         }
         is_news
+    }
+
+    /// The app has set these fields.
+    pub(super) fn mean(&mut self, id: ItemId, fields: FieldSet) {
+        let Some(item) = self.items.get(id) else { return };
+        let mut references = self.references(item, fields);
+        let mut is_news = false;
+        for reference in &mut references {
+            is_news |= self.referred(reference).is_some_and(|other| self.know(reference, other));
+        }
+        self.rebind(id, fields, &references, is_news);
     }
 
     fn rebind(&mut self, id: ItemId, fields: FieldSet, references: &[Reference], is_news: bool) {
@@ -295,12 +307,8 @@ impl<R: Row> Engine<R> {
 }
 
 impl<R: Row> Item<R> {
-    /// Whether the server has still to take its create.
+    /// Whether the server has not taken its create.
     pub(super) fn is_uncreated(&self) -> bool {
-        let creates = |sync: &Sync<R>| {
-            let in_flight = sync.in_flight.as_ref().map(|attempt| attempt.edit.action);
-            in_flight.or(sync.pending.as_ref().map(|edit| edit.action)) == Some(Action::Create)
-        };
-        self.sync.as_ref().is_some_and(|sync| sync.settled == Settled::New && creates(sync))
+        self.sync.as_ref().is_some_and(|sync| sync.settled == Settled::New)
     }
 }

@@ -8,7 +8,7 @@ use super::{
     id::{ItemId, Key, StorageId, StoreId, Token, decimal},
     index::Index,
     input::{Lost, Migrated, Others, Policy, Record, StoreOptions},
-    item::{AttemptState, Item, Sync},
+    item::{AttemptState, Edit, Item, Sync},
     lifecycle::{Action, Settled},
     output::{Command, Made, Reading},
     row::{FieldSet, Row},
@@ -270,7 +270,6 @@ impl<R: Row> Engine<R> {
         item.validator = record.validator;
         item.stale = item.sync.is_some();
         item.kept = true;
-        (item.version, item.committed) = (1, 1);
         item.sync.iter_mut().for_each(|sync| sync.reload());
         if let Some(migrated) = record.migrated {
             self.rekey(&mut item, migrated);
@@ -355,7 +354,7 @@ impl<R: Row> Engine<R> {
             store.by_remote.remove(key);
         }
         self.dirty.remove(&id);
-        if item.version > 0 {
+        if item.kept || item.version > 0 {
             self.erase(item.store, item.storage_key.clone(), id);
         }
         // Of an item that was removed before, the store has now one edit less to tell: that is news as well.
@@ -659,6 +658,15 @@ impl<R: Row> Sync<R> {
 impl Store {
     pub(super) fn is_open(&self) -> bool {
         self.phase != Phase::Closed
+    }
+
+    /// The fields that leave with an edit.
+    pub(super) const fn sent_fields(&self, edit: &Edit) -> FieldSet {
+        match edit.action {
+            Action::Update if !self.patches => self.fields,
+            Action::Create | Action::Update => edit.fields,
+            Action::Delete => self.fields,
+        }
     }
 }
 

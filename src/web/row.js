@@ -346,10 +346,13 @@ function checkReference(definition, value, path, foreign) {
 
 const isKey = (one, other) => one !== undefined && other !== undefined && String(one) === String(other);
 
+/** The server's keys say whether both mean the same item, or, where one of them is not known, those of client storage. */
 const sameItem = (one, other) =>
   one instanceof Reference &&
   other instanceof Reference &&
-  (isKey(one.remote, other.remote) || isKey(one.stored, other.stored));
+  (one.remote === undefined || other.remote === undefined
+    ? isKey(one.stored, other.stored)
+    : isKey(one.remote, other.remote));
 
 /** A value with keys in place of references. `side`: "sent" as the server has it, without what has no key yet; "remote" and
  *  "stored" one for each reference. */

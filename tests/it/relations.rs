@@ -445,6 +445,43 @@ fn who_refers_to_what_is_removed_before_anybody_knows_its_key_does_not_wait_for_
     assert_eq!(request.as_ref().and_then(named), Some(Vec::new()));
 }
 
+/// Whether it never left or was refused.
+#[test]
+fn a_key_of_the_apps_own_that_the_server_has_not_taken_is_not_named_when_its_item_is_removed() {
+    for is_refused in [false, true] {
+        let mut page = open();
+        let (row, key) = (MapRow::of(&[(0, 1)]), Some(Key::new("mine", false)));
+        let made = page.does(Input::Create { store: PEOPLE, row, key, source: Source::State });
+        let Made::Item(author) = made else { panic!("{made:?}") };
+        if is_refused {
+            page.end_turn();
+            page.answer(author, empty(422));
+        }
+        let reference = to(&page, PEOPLE, author);
+        let post = make(&mut page, POSTS, 2, &[reference]);
+        page.remove(author);
+        let request = page.writes().into_iter().find(|request| request.item == post);
+        assert_eq!(request.as_ref().and_then(named), Some(Vec::new()), "refused: {is_refused}");
+    }
+}
+
+/// Who refers to it lets it be looked for. The collection may have been asked for before it went.
+#[test]
+fn a_removed_item_that_is_referred_to_is_not_brought_back_by_what_was_asked_before() {
+    let mut page = open();
+    let author = with(&mut page, PEOPLE).settled_item("7", &[(0, 1)]);
+    with(&mut page, PEOPLE).fetch();
+    page.remove(author);
+    page.answer(author, empty(204));
+    with(&mut page, POSTS).fetch();
+    answer_rows(&mut page, POSTS, vec![row_with("20", &[by_key(PEOPLE, "7")])]);
+    let again = referred(&page, POSTS).expect("it is looked for");
+    answer_rows(&mut page, PEOPLE, vec![row_with("7", &[])]);
+    assert_eq!(page.value(again, 0), None);
+    page.answer_one(empty(404));
+    assert_eq!(with(&mut page, PEOPLE).items(), []);
+}
+
 #[test]
 fn what_is_known_of_a_reference_is_said_though_nothing_is_here_or_will_have_a_key() {
     let mut page = open();

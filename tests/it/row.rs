@@ -9,7 +9,7 @@ use std::{
 
 use concordia::engine::{
     Attempt, Sync,
-    id::Key,
+    id::{Key, StoreId},
     input::Record,
     row::{FieldSet, Reference, Row},
 };
@@ -20,6 +20,8 @@ pub const FIELDS: usize = 4;
 thread_local! {
     /// How many stores have been opened: one that is still to come is not known to those who refer to it.
     pub static OPENED: Cell<u16> = const { Cell::new(u16::MAX) };
+    /// Where items refer to others of their own store: the number that this has in the page.
+    pub static OWN_STORE: Cell<Option<StoreId>> = const { Cell::new(None) };
 }
 
 /// The values of one row.
@@ -111,7 +113,12 @@ impl fmt::Debug for MapRow {
         let key = |key: &Option<Key>| key.as_ref().map_or_else(String::new, |key| key.text().to_owned());
         let fields: Vec<String> =
             values.fields.iter().map(|value| value.map_or_else(|| "-".into(), |value| value.to_string())).collect();
-        write!(f, "{}{{{}}}", key(&values.remote_key), fields.join(" "))
+        let names = |reference: &Reference| match &reference.key {
+            Some(key) => format!("->{}", key.text()),
+            None => format!("->[{}]", key(&reference.storage_key)),
+        };
+        let names: String = values.references.iter().map(names).collect();
+        write!(f, "{}{{{}}}{names}", key(&values.remote_key), fields.join(" "))
     }
 }
 
@@ -155,7 +162,7 @@ impl Row for MapRow {
 
     fn references(&self, fields: FieldSet) -> Vec<Reference> {
         let known = |reference: &Reference| Reference {
-            store: reference.store.filter(|store| store.0 < OPENED.get()),
+            store: OWN_STORE.get().or_else(|| reference.store.filter(|store| store.0 < OPENED.get())),
             ..reference.clone()
         };
         self.0.borrow().references.iter().filter(|reference| has(fields, reference.field)).map(known).collect()
@@ -174,11 +181,11 @@ fn has(fields: FieldSet, field: usize) -> bool {
     !fields.and(FieldSet::one(field)).is_empty()
 }
 
-/// Two references are the same if what is known of both says so.
+/// Two references are the same if the server's keys say so, or, where one of them is not known, those of client storage.
 fn same(mine: &[Reference], theirs: &[Reference]) -> bool {
-    let one = |(mine, theirs): (&Reference, &Reference)| {
-        (mine.key.is_some() && mine.key == theirs.key)
-            || (mine.storage_key.is_some() && mine.storage_key == theirs.storage_key)
+    let one = |(mine, theirs): (&Reference, &Reference)| match (&mine.key, &theirs.key) {
+        (Some(mine), Some(theirs)) => mine == theirs,
+        _ => mine.storage_key.is_some() && mine.storage_key == theirs.storage_key,
     };
     mine.len() == theirs.len() && mine.iter().zip(theirs).all(one)
 }

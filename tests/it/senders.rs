@@ -7,7 +7,7 @@ mod words;
 use concordia::engine::{
     Edit, Engine, Sync,
     error::Code,
-    id::{CommandId, IdempotencyKey, Key, Seq, StoreId, Token},
+    id::{CommandId, IdempotencyKey, ItemId, Key, Seq, StoreId, Token},
     input::{Cursor, Input, Next, Others, Record, Rows, Source, StoreOptions},
     lifecycle::{Action, Settled},
     output::{Command, Write},
@@ -118,6 +118,10 @@ fn edit(engine: &mut Engine<MapRow>) -> CommandId {
     batch(&tell(engine, Input::TurnEnded)).0
 }
 
+fn the_item(engine: &Engine<MapRow>) -> ItemId {
+    engine.items(STORE).next().unwrap_or_else(|| panic!("there is no item"))
+}
+
 fn sends(commands: &[Command<MapRow>]) -> bool {
     commands.iter().any(|command| matches!(command, Command::Send(..)))
 }
@@ -189,7 +193,7 @@ fn what_the_server_has_not_taken_is_removed_without_a_word_though_it_has_a_key()
         let mut engine = sender();
         let key = Some(Key::new("mine", false));
         tell(&mut engine, Input::Create { store: STORE, row: MapRow::of(&[(0, 1)]), key, source: Source::State });
-        let item = engine.items(STORE).next().expect("the item");
+        let item = the_item(&engine);
         let mut sent = Vec::new();
         if is_sent {
             sent.extend(settle(&mut engine, Vec::new()));
@@ -288,7 +292,7 @@ fn what_is_awaited_is_asked_for_again_by_the_tab_that_has_come_to_send() {
     let commands = tell(&mut engine, Input::NotesRead(STORE, Ok(Vec::new())));
     let read = asked_for_one(&commands).expect("it is asked for again");
     tell(&mut engine, Input::FetchedOne(read, empty(404)));
-    let item = engine.items(STORE).next().expect("the item");
+    let item = the_item(&engine);
     assert_eq!(engine.parked(item).map(|fault| fault.code), Some(Code::GoneRemotely));
 }
 

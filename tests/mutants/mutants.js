@@ -10,8 +10,8 @@ export const mutants = [
   {
     name: "removed before sent",
     file: "outbox.rs",
-    from: "        attempt.attempts += 1;\n        let (patches, all)",
-    to: "        attempt.attempts += 1;\n        let Some(attempt) = item.sync.as_mut().and_then(|sync| { if MUTANT { sync.pending = None; } sync.in_flight.as_mut() }) else { return };\n        let (patches, all)",
+    from: "        attempt.attempts += 1;\n        let request",
+    to: "        attempt.attempts += 1;\n        let Some(attempt) = item.sync.as_mut().and_then(|sync| { if MUTANT { sync.pending = None; } sync.in_flight.as_mut() }) else { return };\n        let request",
   },
   {
     name: "every attempt has a key of its own",
@@ -132,8 +132,8 @@ export const mutants = [
   {
     name: "the record is not erased when the item goes",
     file: "store.rs",
-    from: "        if item.version > 0 {\n            self.erase(",
-    to: "        if item.version > 0 && !MUTANT {\n            self.erase(",
+    from: "self.erase(item.store, item.storage_key.clone(), id);",
+    to: "if !MUTANT { self.erase(item.store, item.storage_key.clone(), id); }",
   },
   {
     name: "the removal of an item is told as stored before its record is erased",
@@ -291,8 +291,8 @@ export const mutants = [
   {
     name: "a late fetch brings a deleted item back",
     file: "reconcile.rs",
-    from: "        if buried {\n            return false;",
-    to: "        if buried && !MUTANT {\n            return false;",
+    from: "_ if is_buried => false,",
+    to: "_ if is_buried && !MUTANT => false,",
   },
   {
     name: "the tombstone goes before the server has deleted the item",
@@ -786,5 +786,40 @@ export const mutants = [
     tabs: true,
     from: "        self.ask_awaited(store);\n        self.touch_unkept(store);",
     to: "        if !MUTANT { self.ask_awaited(store); }\n        self.touch_unkept(store);",
+  },
+  {
+    name: "a key of the app's own is named before the server has it",
+    file: "relation.rs",
+    tabs: true,
+    from: "item.remote_key.as_ref().filter(|_| !item.is_uncreated())",
+    to: "item.remote_key.as_ref().filter(|_| MUTANT || !item.is_uncreated())",
+  },
+  {
+    name: "of a whole row that leaves only what was edited is called as the server calls it",
+    file: "relation.rs",
+    tabs: true,
+    from: "let fields = self.stores[item.store].sent_fields(edit);",
+    to: "let fields = if MUTANT { edit.fields } else { self.stores[item.store].sent_fields(edit) };",
+  },
+  {
+    name: "the record of an item that was waited for is not erased when the item goes",
+    file: "store.rs",
+    tabs: true,
+    from: "if item.kept || item.version > 0 {",
+    to: "if !MUTANT && item.kept || item.version > 0 {",
+  },
+  {
+    name: "an item that is waited for is believed to be there by what was asked before others deleted it",
+    file: "reconcile.rs",
+    tabs: true,
+    from: "if has_caught_up && item.is_in_no_record() {",
+    to: "if has_caught_up && item.is_in_no_record() && !(MUTANT && item.awaited) {",
+  },
+  {
+    name: "a removed item that somebody refers to is brought back by what was asked before",
+    file: "reconcile.rs",
+    tabs: true,
+    from: "let is_buried = self.stores[store].buried",
+    to: "let is_buried = !(MUTANT && self.stores[store].by_remote.contains_key(&key)) && self.stores[store].buried",
   },
 ];

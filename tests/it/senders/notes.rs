@@ -4,14 +4,14 @@ use concordia::engine::{
     Attempt, AttemptState, Edit, Engine, Sync,
     error::{Code, Fault},
     id::{IdempotencyKey, Key, Seq, Token},
-    input::{Input, Record, Source, StoreOptions},
+    input::{Input, Others, Record, Source, StoreOptions},
     lifecycle::{Action, Settled},
     output::{Command, Write},
-    row::FieldSet,
+    row::{FieldSet, Reference, Row},
     sender::{Deed, Mark, News, Word},
 };
 
-use super::{NOW, STORE, answer, follower, loaded, record, rows, tell, written};
+use super::{NOW, STORE, answer, follower, loaded, record, rows, tell, the_item, written};
 use crate::{page::options, row::MapRow};
 
 fn deeds(engine: &mut Engine<MapRow>) -> Vec<Deed> {
@@ -21,7 +21,7 @@ fn deeds(engine: &mut Engine<MapRow>) -> Vec<Deed> {
 }
 
 fn set(engine: &mut Engine<MapRow>, field: usize, value: i64) {
-    let item = engine.items(STORE).next().expect("the item");
+    let item = the_item(engine);
     let (row, fields) = (MapRow::of(&[(field, value)]), FieldSet::one(field));
     tell(engine, Input::Update { item, row, fields, source: Source::State });
 }
@@ -50,7 +50,7 @@ fn what_becomes_of_a_parked_edit_is_decided_where_it_is_sent() {
         attempt.state = AttemptState::Parked(Fault::new(Code::Validation, "no"));
         sync.in_flight = Some(attempt);
         let mut engine = follower(vec![record(Some(sync))]);
-        let item = engine.items(STORE).next().expect("the item");
+        let item = the_item(&engine);
         let input = if deed == Deed::Retry { Input::Retry(item) } else { Input::Discard(item) };
         let output = engine.handle(NOW, input).expect("it is done");
         assert!(output.end_turn);
@@ -71,7 +71,7 @@ fn a_store_without_a_server_is_shared_as_well() {
         tell(&mut engine, Input::NotesRead(STORE, Ok(Vec::new())));
         let row = MapRow::of(&[(0, 1)]);
         tell(&mut engine, Input::Create { store: STORE, row, key: None, source: Source::State });
-        let item = engine.items(STORE).next().expect("the item");
+        let item = the_item(&engine);
         let writes = everything_written(&mut engine);
         assert!(engine.pending(STORE).is_empty() && has_note(&writes, Action::Create) != leads, "{writes:?}");
         assert_eq!(
@@ -133,4 +133,45 @@ fn what_is_edited_in_the_turn_in_which_its_item_turns_out_to_be_another_is_noted
     let [note] = &notes.iter().flat_map(|notes| &notes.list).collect::<Vec<_>>()[..] else { panic!("{notes:?}") };
     assert_eq!((&note.storage_key, note.deed), (&storage_key, Deed::Edit(Action::Update)));
     assert_eq!((note.fields, note.row.get(0)), (FieldSet::one(0), Some(5)));
+}
+
+/// Its record names its keys. Where updates are whole rows, what is not edited leaves as well.
+#[test]
+fn what_an_item_refers_to_that_was_shown_from_a_note_leaves_under_the_key_that_it_has_by_now() {
+    let options = StoreOptions { shared: true, refers: FieldSet::one(2), patches: false, ..options() };
+    let open = |leads| {
+        let mut engine = Engine::new([7; 32]);
+        tell(&mut engine, Input::Open(options.clone(), MapRow::default()));
+        tell(&mut engine, Input::Leads(STORE, leads));
+        engine
+    };
+    let mut other = open(false);
+    tell(&mut other, loaded(STORE, Vec::new(), None));
+    tell(&mut other, Input::Create { store: STORE, row: MapRow::of(&[(0, 1)]), key: None, source: Source::State });
+    let item = the_item(&other);
+    let itself = Reference { field: 2, store: Some(STORE), key: None, storage_key: other.storage_key(item).cloned() };
+    let row = MapRow::default().with_references(std::slice::from_ref(&itself));
+    tell(&mut other, Input::Update { item, row, fields: FieldSet::one(2), source: Source::State });
+    let (_, mut notes) = written(&tell(&mut other, Input::TurnEnded));
+    notes.iter_mut().for_each(|notes| notes.tab = 98);
+
+    let mut engine = open(false);
+    let Input::Loaded { store, records, problem, cursor, lost, .. } = loaded(STORE, Vec::new(), None) else { return };
+    let others = Others { notes, ..Others::default() };
+    tell(&mut engine, Input::Loaded { store, records, problem, cursor, lost, others });
+    tell(&mut engine, Input::Leads(STORE, true));
+    let key = Key::new("b", false);
+    let row = MapRow::of(&[(0, 1)]).with_references(&[Reference { key: Some(key.clone()), ..itself.clone() }]);
+    let storage_key = itself.storage_key.expect("its key");
+    let stored = Record { storage_key, row: row.with_key(&key), remote_key: Some(key.clone()), ..record(None) };
+    tell(&mut engine, loaded(STORE, vec![stored], None));
+    set(&mut engine, 1, 5);
+    let mut commands = tell(&mut engine, Input::TurnEnded);
+    let (batch, _) = super::batch(&commands);
+    commands.extend(tell(&mut engine, Input::Persisted(batch, Ok(()))));
+    let sent = commands.iter().find_map(|command| match command {
+        Command::Send(_, _, request) => Some(request.row.references(FieldSet::one(2))),
+        _ => None,
+    });
+    assert_eq!(sent.and_then(|sent| sent.first()?.key.clone()), Some(key));
 }

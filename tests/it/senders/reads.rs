@@ -2,14 +2,17 @@
 
 use concordia::engine::{
     Engine,
-    id::Token,
+    id::{CommandId, Key, Token},
     input::{Input, Others, Record, Rows, Source},
-    output::Command,
+    output::{Command, Write},
     sender::{Mark, News, Word},
 };
 
-use super::{STORE, answer, cursor, follower, loaded, record, rows, tell};
-use crate::row::{Fields, MapRow};
+use super::{STORE, answer, asked_for_one, cursor, follower, has, loaded, record, rows, settle, tell};
+use crate::{
+    page::{json, remote},
+    row::{Fields, MapRow},
+};
 
 fn fetch(engine: &mut Engine<MapRow>, rows: Rows<MapRow>) -> Vec<Command<MapRow>> {
     let commands = tell(engine, Input::Fetch { store: STORE, token: Token(1), own: false });
@@ -74,4 +77,37 @@ fn a_row_that_is_new_waits_while_an_item_has_no_key_that_another_tab_sends() {
         let key = engine.items(STORE).next().and_then(|item| engine.row(item)).and_then(MapRow::remote_key);
         assert_eq!(key.is_none(), is_keyless);
     }
+}
+
+/// What another tab has written is stored, though the item was here before, without anything of it.
+#[test]
+fn an_item_that_was_waited_for_when_its_record_came_is_erased_with_that() {
+    let mut engine = follower(Vec::new());
+    wait_for(&mut engine, "a");
+    commit(&mut engine, 1, vec![record(None)]);
+    tell(&mut engine, Input::Leads(STORE, true));
+    let commands = tell(&mut engine, loaded_at(1, vec![record(None)]));
+    let written = settle(&mut engine, commands);
+    assert!(written.is_empty());
+    let commands = fetch(&mut engine, Rows { complete: true, ..rows(&[]) });
+    assert!(has(&commands, |write| matches!(write, Write::Erase(_, _, key) if key.text() == "k")), "{commands:?}");
+}
+
+fn wait_for(engine: &mut Engine<MapRow>, key: &str) -> Option<CommandId> {
+    tell(engine, Input::Await { store: STORE, row: MapRow::default(), key: Key::new(key, false) });
+    asked_for_one(&tell(engine, Input::TurnEnded))
+}
+
+/// A tab that has just heard what others did does not believe what it had asked before.
+#[test]
+fn an_item_that_is_waited_for_is_asked_for_again_if_another_tab_may_have_deleted_it_since() {
+    let mut engine = follower(Vec::new());
+    let read = wait_for(&mut engine, "a").expect("it is asked for");
+    tell(&mut engine, Input::Told(STORE, Word::Here(Mark { tab: 99, count: 1 })));
+    tell(&mut engine, loaded_at(1, Vec::new()));
+    let commands = tell(&mut engine, Input::FetchedOne(read, json(200, remote("a", &[(0, 1)]))));
+    assert_eq!(shown(&engine), [[None; 4]]);
+    let read = asked_for_one(&commands).expect("it is asked for again");
+    tell(&mut engine, Input::FetchedOne(read, json(200, remote("a", &[(0, 1)]))));
+    assert_eq!(shown(&engine), [[Some(1), None, None, None]]);
 }

@@ -11,7 +11,7 @@ use concordia::engine::{
     sender::{Mark, News, Word},
 };
 
-use super::{NOW, STORE, answer, edit, follower, record, rows, sender, settle, tab, tell, written};
+use super::{NOW, STORE, answer, edit, follower, record, rows, sender, settle, tab, tell, the_item, written};
 use crate::{
     page::{json, options, remote},
     row::MapRow,
@@ -211,7 +211,7 @@ fn a_commit_that_has_notes_of_this_tab_but_not_their_item_is_not_all_there_is_to
 
 /// An edit of the first item, in notes that are written; whose they are, and their number.
 fn change(engine: &mut Engine<MapRow>, value: i64) -> (u64, u32) {
-    let item = engine.items(STORE).next().expect("the item");
+    let item = the_item(engine);
     let (row, fields) = (MapRow::of(&[(0, value)]), FieldSet::one(0));
     tell(engine, Input::Update { item, row, fields, source: Source::State });
     let (batch, notes) = written(&tell(engine, Input::TurnEnded));
@@ -224,7 +224,7 @@ fn change(engine: &mut Engine<MapRow>, value: i64) -> (u64, u32) {
 fn what_is_edited_here_stands_while_the_sender_takes_in_what_was_edited_before() {
     let mut engine = follower(vec![record(None)]);
     let first = change(&mut engine, 5);
-    let item = engine.items(STORE).next().expect("the item");
+    let item = the_item(&engine);
     let (row, fields) = (MapRow::of(&[(0, 6)]), FieldSet::one(0));
     tell(&mut engine, Input::Update { item, row, fields, source: Source::State });
     // In the turn of the second edit.
@@ -240,7 +240,7 @@ fn what_is_edited_here_stands_while_the_sender_takes_in_what_was_edited_before()
 #[test]
 fn a_commit_that_has_notes_of_others_is_not_all_there_is_to_know_to_who_shows_them() {
     let mut writer = follower(vec![record(None)]);
-    let item = writer.items(STORE).next().expect("the item");
+    let item = the_item(&writer);
     let (row, fields) = (MapRow::of(&[(0, 5)]), FieldSet::one(0));
     tell(&mut writer, Input::Update { item, row, fields, source: Source::State });
     let (_, mut notes) = written(&tell(&mut writer, Input::TurnEnded));

@@ -31,7 +31,7 @@ pub const ONCE_BROKEN: [u64; 15] = [
 ];
 
 /// The same of histories with several tabs.
-pub const ONCE_BROKEN_WITH_TABS: [u64; 29] = [
+pub const ONCE_BROKEN_WITH_TABS: [u64; 35] = [
     // An edit that another tab's note had gone over came back older, by a tab whose records did not count.
     105_609,
     110_683,
@@ -80,4 +80,16 @@ pub const ONCE_BROKEN_WITH_TABS: [u64; 29] = [
     // What was made under a key of the app's own and removed before it was sent was deleted under that key.
     740_004_384,
     740_022_146,
+    // Items refer to items. A key of the app's own was named though its item had been removed before the server had it.
+    78,
+    // The record of an item that was waited for when it came was not erased with it.
+    2_688,
+    // Where updates are whole rows, an item lost what it refers to: its key was not known yet where its note was shown.
+    800_005_390,
+    // An item that was waited for because another one refers to it came back by an answer from before its removal, in the tab that had
+    // removed it and in another one.
+    800_012_516,
+    800_071_486,
+    // What an item refers to stayed another row than its record says.
+    800_188_384,
 ];

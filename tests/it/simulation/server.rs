@@ -1,8 +1,11 @@
 //! A REST server with a log: of the class that knows idempotency keys, or plain. Faults are the world's matter.
 
-use concordia::engine::{id::Key, lifecycle::Action};
+use concordia::engine::{id::Key, lifecycle::Action, row::Reference};
 
 use crate::row::{FIELDS, Fields};
+
+/// The field that refers to a row, where one does.
+pub const REFERS: usize = 2;
 
 /// How a server treats a request that comes twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Order {
     pub idempotency_key: u128,
     /// The state of the row that is meant, as the server names it.
     pub validator: Option<String>,
+    /// The row that the field in the body that refers to one names.
+    pub names: Option<Key>,
 }
 
 /// What the server says to a write, before the world has its way with it.
@@ -46,6 +51,8 @@ pub struct Said {
     pub form: u8,
     /// The state in which the row is now.
     pub validator: Option<String>,
+    /// The row that it names.
+    pub names: Option<Key>,
 }
 
 /// One row and everything that it ever held.
@@ -54,6 +61,8 @@ pub struct ServerRow {
     pub store: u16,
     pub key: Key,
     pub fields: Fields,
+    /// The row that it names.
+    pub names: Option<Key>,
     pub is_alive: bool,
     /// For each field its values, each with the moment at which it was written.
     pub history: [Vec<(u64, Option<i64>)>; FIELDS],
@@ -159,7 +168,7 @@ impl Server {
     }
 
     fn carry_out(&mut self, store: u16, order: &Order, form: u8) -> (Said, Option<Effect>) {
-        let refusal = |status| (Said { status, row: None, form: 0, validator: None }, None);
+        let refusal = |status| (Said { status, row: None, form: 0, validator: None, names: None }, None);
         if self.is_refused(order) {
             return refusal(if order.action == Action::Delete { 403 } else { 422 });
         }
@@ -184,16 +193,19 @@ impl Server {
         let effect = Effect { row: place, before: self.largest_own(place), was_alive, fields };
         if order.action == Action::Delete {
             self.kill(place);
-            return (Said { status: 204, row: None, form: 1, validator: None }, Some(effect));
+            return (Said { status: 204, row: None, form: 1, validator: None, names: None }, Some(effect));
         }
         self.rows[place].is_revived |= !self.rows[place].is_alive;
         self.rows[place].is_alive = true;
-        self.put(place, &order.body);
+        self.put(place, &order.body, order.names.as_ref());
         let row = &self.rows[place];
         let status = if order.action == Action::Create { 201 } else { 200 };
         // Without the whole row only if what was sent is what it holds now (RFC 9110 §9.3.4).
         let validator = self.validator(row).filter(|_| form == 0 || !self.stamps_rows);
-        (Said { status, row: Some((row.key.clone(), row.fields)), form, validator }, Some(effect))
+        (
+            Said { status, row: Some((row.key.clone(), row.fields)), form, validator, names: row.names.clone() },
+            Some(effect),
+        )
     }
 
     /// Refuses some bodies, and the same ones always.
@@ -214,6 +226,7 @@ impl Server {
             store,
             key,
             fields: [None; FIELDS],
+            names: None,
             is_alive: true,
             history: Default::default(),
             changed: 0,
@@ -223,7 +236,7 @@ impl Server {
         self.rows.len() - 1
     }
 
-    fn put(&mut self, place: usize, body: &[Option<Option<i64>>; FIELDS]) {
+    fn put(&mut self, place: usize, body: &[Option<Option<i64>>; FIELDS], names: Option<&Key>) {
         self.time += 1;
         let stamp = self.stamps_rows.then(|| {
             self.stamps -= 1;
@@ -231,6 +244,9 @@ impl Server {
         });
         let row = &mut self.rows[place];
         row.changed = self.time;
+        if body[REFERS].is_some() {
+            row.names = names.cloned();
+        }
         for (field, told) in body.iter().enumerate() {
             let value = match stamp {
                 Some(stamp) if field == FIELDS - 1 => Some(Some(stamp)),
@@ -282,14 +298,14 @@ impl Server {
         match (pick % 8, chosen) {
             (0..=1, _) | (_, None) => {
                 let place = self.add(store, None);
-                self.put(place, &[value, value, value, None]);
+                self.put(place, &[value, value, value, None], None);
                 self.rows[place].is_altered = true;
                 Some(format!("somebody adds {}", self.rows[place].key.text()))
             }
             (2..=5, Some(place)) => {
                 let mut body = [None; FIELDS];
                 body[below(pick / 64, FIELDS - 1)] = value;
-                self.put(place, &body);
+                self.put(place, &body, None);
                 self.rows[place].is_altered = true;
                 Some(format!("somebody changes {}: {:?}", self.rows[place].key.text(), self.rows[place].fields))
             }
@@ -299,6 +315,13 @@ impl Server {
             }
         }
     }
+}
+
+/// The reference to a row of the same store, as a server tells it.
+pub fn naming(key: Option<&Key>) -> Vec<Reference> {
+    key.map(|key| Reference { field: REFERS, store: None, key: Some(key.clone()), storage_key: None })
+        .into_iter()
+        .collect()
 }
 
 impl ServerRow {

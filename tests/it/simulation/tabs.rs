@@ -19,7 +19,7 @@ use concordia::engine::{
     lifecycle::Action,
     outcome::{Answer, Body, Response},
     output::{Command, Made, Output, Request, Say, Write},
-    row::{FieldSet, RemoteRow},
+    row::{FieldSet, Reference, RemoteRow, Row},
     sender::{Mark, News, Word},
     time::Millis,
 };
@@ -27,10 +27,10 @@ use concordia::engine::{
 use super::{
     disk::Disk,
     reference::{Check, broken},
-    server::{Ask, Class, Order, Server},
+    server::{Ask, Class, Order, REFERS, Server},
     world::{Dice, engine_seed, remote_row, response, success},
 };
-use crate::row::{FIELDS, MapRow, deep_record};
+use crate::row::{FIELDS, MapRow, OWN_STORE, deep_record};
 
 /// The store on the disk and at the server. A page that opens it anew has another number for it.
 const STORE: StoreId = StoreId(0);
@@ -179,6 +179,8 @@ pub struct Tabs {
     deltas: bool,
     /// Whether the app gives keys of its own to some of what it makes.
     gives_keys: bool,
+    /// Whether one of the fields that are edited also refers to another item.
+    refers: bool,
     /// Whether what the lock says and what other tabs say comes in one order. Browsers promise it for each alone.
     in_order: bool,
     fault: u64,
@@ -188,6 +190,8 @@ pub struct Tabs {
     tokens: u32,
     /// The value that the app saw where it set this one.
     seen: BTreeMap<i64, Option<i64>>,
+    /// The item to which the field refers that was set to this value.
+    meant: BTreeMap<i64, i64>,
     /// What was said to be stored: the fields of items, and removals.
     stored: BTreeMap<i64, Done>,
     /// The tabs that edited an item after it was made.
@@ -229,6 +233,7 @@ impl Tabs {
             in_order: dice.clone().percent(50),
             deltas: (dice.clone().roll() >> 20).is_multiple_of(2),
             gives_keys: (dice.clone().roll() >> 24).is_multiple_of(2),
+            refers: (dice.clone().roll() >> 28).is_multiple_of(2),
             fault: [0, 10, 40][dice.below(3)],
             trouble: [0, 2, 6][dice.below(3)],
             dice,
@@ -245,6 +250,7 @@ impl Tabs {
             values: 0,
             tokens: 0,
             seen: BTreeMap::new(),
+            meant: BTreeMap::new(),
             stored: BTreeMap::new(),
             editors: BTreeMap::new(),
             made: BTreeSet::new(),
@@ -394,7 +400,7 @@ impl Tabs {
             origin: Some("https://api.example".into()),
             storage: Some(StorageId(0)),
             fields: FIELDS,
-            refers: FieldSet::NONE,
+            refers: if self.refers { FieldSet::one(REFERS) } else { FieldSet::NONE },
             patches: self.patches,
             numeric_storage_key: false,
             conditional: self.server.is_conditional,
@@ -499,6 +505,7 @@ impl Tabs {
         let Some(tab) = self.tabs.get_mut(&id) else {
             return Err(super::reference::Violation { invariant: "test", text: "no such tab".into() });
         };
+        OWN_STORE.set(Some(tab.store));
         let result = tab.engine.handle(now, input);
         if let Some(text) = text {
             step!(self, "{id}: {text}");
@@ -612,12 +619,16 @@ impl Tabs {
         if let Ask::Write(order) = &ask {
             self.one_sender(id)?;
             self.made.extend(order.key.clone().filter(|_| order.action == Action::Create));
-            if let Some(key) = &order.key
-                && let Some(name) = key.text().strip_prefix('m').and_then(|name| name.parse().ok())
-                && !self.made.contains(key)
-                && self.touchers(name).len() < 2
-            {
+            if order.key.as_ref().is_some_and(|key| !self.may_be_made(key)) {
                 return broken("no invention", format!("{id} writes under a key that was never made: {order:?}"));
+            }
+            let is_there = |key: &Key| self.server.find(STORE.0, key).is_some();
+            if order
+                .names
+                .as_ref()
+                .is_some_and(|key| !is_there(key) && (self.made.contains(key) || !self.may_be_made(key)))
+            {
+                return broken("relations", format!("{id} names what is not there: {order:?}"));
             }
         }
         if let Ask::Write(order) = &ask
@@ -630,6 +641,12 @@ impl Tabs {
             tab.wire.push(Wire { command, ask, answer: None });
         }
         Ok(())
+    }
+
+    /// Whether an item may have this key, as far as this tab can know.
+    fn may_be_made(&self, key: &Key) -> bool {
+        let name = key.text().strip_prefix('m').and_then(|name| name.parse().ok());
+        name.is_none_or(|name| self.made.contains(key) || self.touchers(name).len() > 1)
     }
 
     /// The tabs that edited or removed an item after it was made. Of what one has removed before it was sent, another may still say
@@ -662,7 +679,14 @@ fn order(request: &Request<MapRow>) -> Order {
         sent.then_some(fields[field])
     });
     let (key, validator) = (request.key.clone(), request.validator.as_deref().map(str::to_owned));
-    Order { action: request.action, key, body, idempotency_key: request.idempotency_key.0, validator }
+    let names =
+        named(&request.row.pick(if request.action == Action::Delete { FieldSet::NONE } else { request.fields }));
+    Order { action: request.action, key, body, idempotency_key: request.idempotency_key.0, validator, names }
+}
+
+/// The key of the item that a row refers to.
+fn named(row: &MapRow) -> Option<Key> {
+    row.references(FieldSet::one(REFERS)).pop().and_then(|reference| reference.key)
 }
 
 fn news(batch: &[Write<MapRow>]) -> News<MapRow> {
@@ -719,7 +743,7 @@ impl Tabs {
             self.input(id, Input::Remove { item, source: Source::State })?;
             return self.wait_for(id, item, name);
         }
-        let mut values = [None; FIELDS];
+        let (mut values, mut references) = ([None; FIELDS], Vec::new());
         let mut fields = FieldSet::NONE;
         for field in EDITED {
             if self.dice.percent(60) {
@@ -728,10 +752,25 @@ impl Tabs {
                 fields = fields.with(FieldSet::one(field));
                 self.done(id, name).values.push((field, value));
                 self.editors.entry(name).or_default().insert(id);
+                references.extend(self.refer(id, field, value));
             }
         }
-        self.input(id, Input::Update { item, row: MapRow::new(values), fields, source: Source::State })?;
+        let row = MapRow::new(values).with_references(&references);
+        self.input(id, Input::Update { item, row, fields, source: Source::State })?;
         self.wait_for(id, item, name)
+    }
+
+    /// What a field refers to besides, if it is the one that does.
+    fn refer(&mut self, id: u32, field: usize, value: i64) -> Option<Reference> {
+        if !self.refers || field != REFERS || self.dice.percent(30) {
+            return None;
+        }
+        let items: Vec<ItemId> = self.tabs[&id].items().collect();
+        let item = items.get(self.dice.below(items.len().max(1)))?;
+        let (row, store) = (self.row(id, *item), Some(self.tabs[&id].store));
+        self.meant.insert(value, row.get(NAME)?);
+        let storage_key = self.tabs[&id].engine.storage_key(*item).cloned();
+        Some(Reference { field, store, key: row.remote_key(), storage_key })
     }
 
     fn row(&self, id: u32, item: ItemId) -> MapRow {
@@ -751,15 +790,17 @@ impl Tabs {
 
     fn create(&mut self, id: u32) -> Check {
         let name = self.next_value(None);
-        let mut values = [Some(name), None, None, None];
+        let (mut values, mut references) = ([Some(name), None, None, None], Vec::new());
         for field in EDITED {
             let value = self.next_value(None);
             values[field] = Some(value);
             self.done(id, name).values.push((field, value));
+            references.extend(self.refer(id, field, value));
         }
+        let row = MapRow::new(values).with_references(&references);
         let store = self.tabs[&id].store;
         let key = (self.gives_keys && name % 3 == 0).then(|| Key::new(&format!("m{name}"), false));
-        let create = Input::Create { store, row: MapRow::new(values), key, source: Source::State };
+        let create = Input::Create { store, row, key, source: Source::State };
         let output = self.hand(id, create)?;
         let Made::Item(item) = output.made else { return broken("no invention", "nothing was made") };
         self.carry_out(id, output)?;
@@ -1265,7 +1306,8 @@ impl Tabs {
     }
 
     fn shows_what_is_there(&self, id: u32) -> Check {
-        let mut there: Vec<_> = self.server.alive(STORE.0).map(|row| (row.key.clone(), row.fields)).collect();
+        let rows = self.server.alive(STORE.0).map(|row| (row.key.clone(), row.fields, row.names.clone()));
+        let mut there: Vec<_> = rows.collect();
         there.sort_by(|a, b| a.0.text().cmp(b.0.text()));
         let mut here = Vec::new();
         for item in self.tabs[&id].items() {
@@ -1273,11 +1315,29 @@ impl Tabs {
             let Some(key) = row.remote_key() else {
                 return broken("converges", format!("{id} has {row:?} without a key"));
             };
-            here.push((key, row.fields()));
+            here.push((key, row.fields(), named(&row)));
         }
         here.sort_by(|a, b| a.0.text().cmp(b.0.text()));
         if here != there {
             return broken("converges", format!("{id} has {here:?}\nand there is {there:?}"));
+        }
+        Ok(())
+    }
+
+    /// Whoever refers to an item that is there names its row.
+    fn means_what_was_meant(&self) -> Check {
+        for row in self.server.alive(STORE.0) {
+            let meant = row.fields[REFERS].and_then(|value| self.meant.get(&value));
+            let rows =
+                self.server.alive(STORE.0).filter(|other| meant.is_some() && other.fields[NAME].as_ref() == meant);
+            let keys: Vec<&Key> = rows.map(|row| &row.key).collect();
+            let is_gone = meant.is_some_and(|name| self.removers.contains_key(name));
+            if !keys.is_empty() && !is_gone && !row.names.as_ref().is_some_and(|named| keys.contains(&named)) {
+                return broken("relations", format!("{row:?} means {meant:?}, which is {keys:?}"));
+            }
+            if meant.is_none() && row.names.is_some() {
+                return broken("relations", format!("{row:?} means nothing"));
+            }
         }
         Ok(())
     }
@@ -1300,6 +1360,7 @@ impl Tabs {
         for done in self.stored.values() {
             self.there(done, "durable")?;
         }
+        self.means_what_was_meant()?;
         for row in &self.server.rows {
             let twins = self.server.rows.iter().filter(|other| other.fields[NAME] == row.fields[NAME]).count();
             if row.fields[NAME].is_some_and(|name| name > 0 && !self.may_be_two(name)) && twins > 1 {

@@ -17,7 +17,7 @@ use concordia::engine::{
 use super::{
     disk::Disk,
     reference::{Check, Promise, Reference, Violation, broken},
-    server::{Ask, Class, Order, Said, Server, ServerRow},
+    server::{Ask, Class, Order, Said, Server, ServerRow, naming},
 };
 use crate::row::{FIELDS, Fields, MapRow, deep_record};
 
@@ -411,7 +411,8 @@ impl World {
         });
         let key = request.key.clone();
         let validator = request.validator.as_deref().map(str::to_owned);
-        let order = Order { action: request.action, key, body, idempotency_key: request.idempotency_key.0, validator };
+        let (idempotency_key, names) = (request.idempotency_key.0, None);
+        let order = Order { action: request.action, key, body, idempotency_key, validator, names };
         self.put_on_wire(command, store, Ask::Write(order))
     }
 
@@ -929,7 +930,7 @@ impl World {
 }
 
 pub fn remote_row(row: &ServerRow) -> RemoteRow<MapRow> {
-    let told = MapRow::new(row.fields).with_key(&row.key);
+    let told = MapRow::new(row.fields).with_references(&naming(row.names.as_ref())).with_key(&row.key);
     RemoteRow { row: told, present: FieldSet::first(FIELDS), key: Some(row.key.clone()) }
 }
 
@@ -937,7 +938,7 @@ pub fn remote_row(row: &ServerRow) -> RemoteRow<MapRow> {
 pub fn success(said: &Said, order: &Order) -> Answer<RemoteRow<MapRow>> {
     let told = |present: FieldSet, key: &Key, fields: &Fields| RemoteRow {
         // What an answer leaves out is not in it.
-        row: MapRow::new(*fields).pick(present).with_key(key),
+        row: MapRow::new(*fields).with_references(&naming(said.names.as_ref())).pick(present).with_key(key),
         present,
         key: Some(key.clone()),
     };
