@@ -36,7 +36,7 @@ const skip = (names) => names.flatMap((name) => ["--skip", name]);
 const TRIALS = [
   { args: skip(SLOW), histories: 1, seconds: 30 },
   { args: ["--exact", SIMULATION], histories: 2_000, seconds: 30 },
-  { args: ["--exact", `${SIMULATION}_of_several_tabs`], histories: 12_000, seconds: 120 },
+  { args: ["--exact", `${SIMULATION}_of_several_tabs`], histories: 8_000, seconds: 90 },
   { args: SHORT, histories: 1, seconds: 180 },
 ];
 

@@ -458,7 +458,7 @@ impl<R: Row> Engine<R> {
         }
         for key in erased {
             if let Some(id) = self.stores[store].by_storage.get(&key).copied() {
-                self.forget(id);
+                self.lose_record(id);
             }
         }
     }

@@ -822,4 +822,11 @@ export const mutants = [
     from: "let is_buried = self.stores[store].buried",
     to: "let is_buried = !(MUTANT && self.stores[store].by_remote.contains_key(&key)) && self.stores[store].buried",
   },
+  {
+    name: "what was removed here goes from memory with the record that another tab has erased",
+    file: "sender/reading.rs",
+    tabs: true,
+    from: ".filter(|item| !item.own.is_empty() && item.remote_key.is_some())",
+    to: ".filter(|item| !MUTANT && !item.own.is_empty() && item.remote_key.is_some())",
+  },
 ];

@@ -72,12 +72,7 @@ impl<R: Row> Engine<R> {
         };
         let gone: Vec<ItemId> = self.items.iter().filter(|(_, item)| is_gone(item)).map(|(id, _)| id).collect();
         for id in gone {
-            // What the server has may never have been written down.
-            if self.items.get(id).is_some_and(|item| !item.own.is_empty() && item.remote_key.is_some()) {
-                self.lose_record(id);
-            } else {
-                self.forget(id);
-            }
+            self.lose_record(id);
         }
         records.into_iter().for_each(|record| self.adopt(store, record));
         if self.items.iter().any(|(_, item)| item.store == store && item.is_read_here()) {
@@ -369,11 +364,14 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// It is in no record any more, but was edited here since: as if that were an edit of what is not here yet, it is asked for.
-    fn lose_record(&mut self, id: ItemId) {
+    /// An item is in no record any more. If it was edited here since, and the server may have it, it is asked for, as if that were
+    /// an edit of what is not here yet; else it goes.
+    pub(super) fn lose_record(&mut self, id: ItemId) {
         self.free_lane(id);
         self.unslot(id);
-        let Some(item) = self.items.get_mut(id) else { return };
+        let Some(item) = self.items.get_mut(id).filter(|item| !item.own.is_empty() && item.remote_key.is_some()) else {
+            return self.forget(id);
+        };
         let was_removed = item.is_removed();
         (item.sync, item.validator, item.ahead, item.deciding) = (None, None, None, None);
         item.kept = false;

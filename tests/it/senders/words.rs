@@ -1,11 +1,12 @@
 //! What tabs say to each other, and what each of them does about it.
 
 use concordia::engine::{
-    Engine,
+    Edit, Engine, Sync,
     config::{HEARTBEAT, SILENCE},
     error::StorageFailure,
-    id::{CommandId, Key, Token},
+    id::{CommandId, IdempotencyKey, Key, Seq, Token},
     input::{Input, Others, Record, Source},
+    lifecycle::{Action, Settled},
     output::{Command, Output, Say},
     row::FieldSet,
     sender::{Mark, News, Word},
@@ -271,4 +272,22 @@ fn a_store_that_closes_leaves_notes_of_what_another_tab_has_kept_it_from_writing
     assert_eq!(notes.iter().flat_map(|notes| &notes.list).count(), 1, "{commands:?}");
     let closed = engine.handle(NOW, Input::Persisted(batch, Ok(()))).expect("it closes").settled;
     assert_eq!(closed, [(Token(1), Ok(()))]);
+}
+
+/// The sender takes in the edit first, for which the item comes back in its records: until it reads of the removal.
+#[test]
+fn what_was_edited_and_removed_here_is_not_seen_again_after_another_tab_has_removed_it_as_well() {
+    let mut engine = follower(vec![record(None)]);
+    let edit = change(&mut engine, 5);
+    let item = the_item(&engine);
+    tell(&mut engine, Input::Remove { item, source: Source::State });
+    tell(&mut engine, Input::TurnEnded);
+    let erased = vec![Key::new("k", false)];
+    say(&mut engine, Word::Committed(mark(1), Some(News { erased, ..news(Vec::new()) })));
+    let mut sync = Sync::new(Settled::Awaited);
+    let (action, fields, first) = (Action::Update, FieldSet::one(0), Seq(1));
+    sync.pending = Some(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
+    let put = Record { row: MapRow::of(&[(0, 5)]), ..record(Some(sync)) };
+    say(&mut engine, Word::Committed(mark(2), Some(News { taken: vec![edit], ..news(vec![put]) })));
+    assert_eq!(shown(&engine), []);
 }
