@@ -340,6 +340,7 @@ impl<R: Row> Engine<R> {
         let differs = sync.base.as_ref().map_or(fields, |base| base.diff(row, fields));
         let edited = sync.edited().without(fields).with(differs);
         self.overwrite(id, news, row);
+        self.mean(id, news);
         let (last, key) = (self.next_seq(), self.random.uuid());
         let Some(item) = self.items.get_mut(id) else { return };
         let store = item.store;

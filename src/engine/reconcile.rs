@@ -177,10 +177,9 @@ impl<R: Row> Engine<R> {
         let mut all = true;
         for told in rows.rows {
             let Some(key) = told.key.clone().filter(Key::is_safe) else { continue };
-            // An item that was removed may be awaited by now, because another one refers to it.
-            let is_buried = self.stores[store].buried.iter().any(|(dead, when)| *dead == key && *when >= asked);
             all &= match self.stores[store].by_remote.get(&key).copied() {
-                _ if is_buried => false,
+                // It went, and is awaited by now, because another item refers to it.
+                Some(_) if self.is_buried(store, &key, asked) => false,
                 Some(id) => self.hear_row(id, &told, None, asked),
                 None => match creating.iter().position(|id| self.looks_like(*id, &told)) {
                     Some(place) if self.leads(store) && self.recognise(creating[place], &told, asked) => {
@@ -188,7 +187,7 @@ impl<R: Row> Engine<R> {
                         true
                     }
                     Some(_) => false,
-                    None if may_be_here => false,
+                    None if may_be_here || self.is_buried(store, &key, asked) => false,
                     None => self.welcome(store, key, told, asked),
                 },
             };
@@ -256,10 +255,9 @@ impl<R: Row> Engine<R> {
         }
         // What is in no record may have been deleted by another tab before this one caught up, and after this was asked for.
         if has_caught_up && item.is_in_no_record() {
-            if item.awaited {
-                self.ask_awaited(store);
-            } else {
-                self.ask_collection(store);
+            let task = if item.awaited { Task::Single(id) } else { Task::Collection(store) };
+            if let Some(origin) = self.stores[store].origin {
+                self.origins[origin].ask(task);
             }
             return false;
         }
@@ -283,7 +281,12 @@ impl<R: Row> Engine<R> {
         is_newest
     }
 
-    /// A row that is new here, unless its deletion may be newer than the question: then false.
+    /// Whether the item with this key went after this was asked for.
+    fn is_buried(&self, store: StoreId, key: &Key, asked: Instant) -> bool {
+        self.stores[store].buried.iter().any(|(dead, when)| dead == key && *when >= asked)
+    }
+
+    /// A row that is new here, unless another tab may have deleted it since it was asked for: then false.
     fn welcome(&mut self, store: StoreId, key: Key, told: RemoteRow<R>, asked: Instant) -> bool {
         if self.has_caught_up_since(store, asked) {
             self.ask_collection(store);

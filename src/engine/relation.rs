@@ -37,7 +37,9 @@ impl<R: Row> Engine<R> {
         let found = self.referred(reference).and_then(|id| Some((id, self.items.get(id)?)));
         match found {
             None if reference.key.is_some() => Fate::Known,
-            None if store.phase == Phase::Open => Fate::Gone,
+            None if store.phase == Phase::Open && !reference.store.is_some_and(|store| self.is_looking(store)) => {
+                Fate::Gone
+            }
             None => Fate::Held(None),
             Some((id, item)) if item.remote_key.is_some() && !item.is_uncreated() => Fate::There(id),
             Some((_, item)) if item.is_removed() => Fate::Gone,
@@ -165,17 +167,18 @@ impl<R: Row> Engine<R> {
     pub(super) fn bind(&mut self, id: ItemId) {
         let Some(item) = self.items.get(id) else { return };
         let Some(Sync { pending: Some(edit), .. }) = item.sync.as_deref() else { return };
-        let fields = self.stores[item.store].sent_fields(edit);
+        let (edited, fields) = (edit.fields, self.stores[item.store].sent_fields(edit));
         let mut references = self.references(item, fields);
         let mut is_news = false;
         for reference in &mut references {
             match self.fate(reference) {
                 Fate::There(other) => is_news |= self.know(reference, other),
-                Fate::Gone => {
+                // Of what is not edited the server has said whom it means.
+                Fate::Gone if !edited.and(FieldSet::one(reference.field)).is_empty() => {
                     (reference.key, reference.storage_key) = (None, None);
                     is_news = true;
                 }
-                Fate::Known | Fate::Held(_) => {}
+                Fate::Gone | Fate::Known | Fate::Held(_) => {}
             }
         }
         self.rebind(id, fields, &references, is_news);
@@ -225,10 +228,13 @@ impl<R: Row> Engine<R> {
                 Some(target) if self.has_asked(target) => {
                     let found = self.referred(reference);
                     let found = found.or_else(|| self.await_referred(store, target, reference.key.as_ref()?));
-                    let key = reference.key.clone();
-                    is_news |= found.is_some_and(|other| self.know(reference, other));
-                    // What the server said stays, though the item may have another key by now.
-                    reference.key = key.or(reference.key.take());
+                    let before = reference.clone();
+                    if let Some(other) = found {
+                        self.know(reference, other);
+                    }
+                    // What the server said stays, though the item may have another key by now, or none that it has heard of.
+                    reference.key = before.key.clone().or(reference.key.take());
+                    is_news |= *reference != before;
                 }
                 // Of a long list each leads to the same store.
                 target if self.unrelated.last() == Some(&(target, id)) => {}

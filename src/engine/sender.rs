@@ -203,6 +203,11 @@ impl Tabs {
         self.behind || self.reading
     }
 
+    /// Whether there may be something of other tabs that is read presently.
+    fn is_looking(&self) -> bool {
+        self.is_busy() || self.role == Role::Leading && (self.noted || self.reading_notes)
+    }
+
     /// Notes are to be erased. Of one tab they were committed in the order of their numbers.
     fn take(&mut self, Taken { tab, number }: Taken) {
         match self.taken.iter_mut().find(|taken| taken.tab == tab) {
@@ -248,6 +253,11 @@ impl<R: Row> Engine<R> {
             Some(tabs) if tabs.keeps_records() && !tabs.is_busy() => Writes::Records(Some(tabs.mark)),
             Some(_) => Writes::Notes,
         }
+    }
+
+    /// Whether what is not known here may have been made in another tab.
+    pub(super) fn is_looking(&self, store: StoreId) -> bool {
+        self.stores[store].tabs.as_ref().is_some_and(Tabs::is_looking) && !self.is_shut_out(store)
     }
 
     /// Whether it is still open who writes the records: then what the server has told of is this tab's to write, perhaps.
@@ -501,9 +511,6 @@ impl<R: Row> Engine<R> {
         if let Some(tabs) = &mut self.stores[store].tabs {
             tabs.behind = true;
             tabs.taken.clear();
-        }
-        if self.stores[store].phase == Phase::Closed {
-            self.leave_notes(store);
         }
         self.recall(store);
     }

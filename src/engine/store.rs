@@ -270,7 +270,7 @@ impl<R: Row> Engine<R> {
         item.validator = record.validator;
         item.stale = item.sync.is_some();
         item.kept = true;
-        item.sync.iter_mut().for_each(|sync| sync.reload());
+        item.sync.iter_mut().for_each(|sync| sync.reload(self.clock));
         if let Some(migrated) = record.migrated {
             self.rekey(&mut item, migrated);
         }
@@ -639,14 +639,14 @@ impl<R: Row> Sync<R> {
     }
 
     /// As it is after a restart: what was on its way may have arrived, and is sent again as it was.
-    pub(super) fn reload(&mut self) {
+    pub(super) fn reload(&mut self, now: Instant) {
         let Some(attempt) = &mut self.in_flight else { return };
         match &mut attempt.state {
             AttemptState::Storing { .. } | AttemptState::Sending(..) | AttemptState::Waiting(_) => {
                 attempt.state = AttemptState::Ready;
             }
-            // Every read of this page is newer.
-            AttemptState::Disputed(_, since) => *since = Instant(0),
+            // What was asked for before may be older than what it was contradicted with.
+            AttemptState::Disputed(_, since) => *since = now,
             AttemptState::Ready | AttemptState::Parked(_) => {}
         }
         attempt.attempts = attempt.attempts.max(1);
@@ -663,9 +663,9 @@ impl Store {
     /// The fields that leave with an edit.
     pub(super) const fn sent_fields(&self, edit: &Edit) -> FieldSet {
         match edit.action {
-            Action::Update if !self.patches => self.fields,
-            Action::Create | Action::Update => edit.fields,
-            Action::Delete => self.fields,
+            Action::Create => edit.fields,
+            Action::Update if self.patches => edit.fields,
+            Action::Update | Action::Delete => self.fields,
         }
     }
 }

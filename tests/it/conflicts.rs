@@ -844,3 +844,16 @@ fn a_cursor_does_not_move_past_a_row_of_an_item_about_which_the_app_decides() {
     page.answer_read(json(200, listed(false, "2")));
     assert_eq!(page.cursors.get(&0).map(String::as_str), Some("1"));
 }
+
+/// Its own answer says what became of it.
+#[test]
+fn what_is_read_while_an_edit_is_on_its_way_is_no_conflict() {
+    for policy in [Policy::Remote, Policy::Ask] {
+        let (mut page, item) = opened(policy);
+        page.update(item, &[(0, 5)]);
+        page.fetch();
+        page.answer_all(&[("a", &[(0, 9)])]);
+        assert!(page.conflicts.is_empty(), "the app is asked: {:?}", page.conflicts);
+        assert_eq!(page.value(item, 0), Some(5));
+    }
+}

@@ -5,6 +5,7 @@ use concordia::engine::{
     error::Code,
     id::Key,
     input::{Cursor, Input, Next, Rows},
+    lifecycle::Action,
     outcome::Answer,
     output::Reading,
 };
@@ -161,4 +162,17 @@ fn a_row_that_looks_like_a_create_which_never_left_or_was_refused_is_somebody_el
     page.answer(item, empty(422));
     page.does(Input::Heard(page.store, told(&[("a", 1)], &[])));
     assert_eq!(page.items().len(), 2, "it was refused");
+}
+
+/// What has left cannot be given up.
+#[test]
+fn the_removal_of_an_item_that_was_never_here_stands_when_it_has_left() {
+    let mut page = Page::open();
+    let item = page.find_or_fetch("7");
+    page.remove(item);
+    assert_eq!(page.write().action, Action::Delete);
+    page.does(Input::Discard(item));
+    assert_eq!((page.items(), page.pending().len()), (Vec::new(), 1));
+    page.answer(item, empty(204));
+    assert_eq!((page.items(), page.pending().len()), (Vec::new(), 0));
 }

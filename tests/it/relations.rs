@@ -482,6 +482,49 @@ fn a_removed_item_that_is_referred_to_is_not_brought_back_by_what_was_asked_befo
     assert_eq!(with(&mut page, PEOPLE).items(), []);
 }
 
+/// Where updates are whole rows, what is not edited leaves as the server has said it.
+#[test]
+fn a_reference_that_was_not_edited_is_not_taken_away_though_its_item_is_removed_here() {
+    let mut page = open_as(false);
+    let author = with(&mut page, PEOPLE).create_with(&[(0, 1)], Some("mine"));
+    with(&mut page, POSTS).fetch();
+    answer_rows(&mut page, POSTS, vec![row_with("20", &[by_key(PEOPLE, "mine")])]);
+    page.remove(author);
+    let post = first(&page, POSTS);
+    page.update(post, &[(0, 9)]);
+    let request = page.writes().into_iter().find(|request| request.item == post);
+    assert_eq!(request.as_ref().and_then(named), name("mine"));
+}
+
+#[test]
+fn a_row_that_refers_to_what_is_here_is_told_once_when_it_comes() {
+    let mut page = open();
+    with(&mut page, PEOPLE).settled_item("7", &[(0, 1)]);
+    with(&mut page, POSTS).fetch();
+    let leaving = page.network.last().expect("the read").command;
+    let rows = Rows { rows: vec![row_with("20", &[by_key(PEOPLE, "7")])], ..none() };
+    let output = page.engine.handle(page.now, Input::Fetched(leaving, json(200, rows))).expect("it is heard");
+    let of_posts = output.changes.iter().find(|changes| changes.store == POSTS).expect("it is told");
+    assert_eq!((of_posts.added.len(), of_posts.updated.len()), (1, 0));
+}
+
+fn none() -> Rows<MapRow> {
+    let (rows, deleted) = (Vec::new(), Vec::new());
+    Rows { rows, complete: true, deleted, problem: None, next: Next::None, cursor: Cursor::Kept }
+}
+
+#[test]
+fn a_row_that_is_read_once_more_is_no_news_though_the_item_it_refers_to_is_on_its_way() {
+    let mut page = open();
+    with(&mut page, PEOPLE).create_with(&[(0, 1)], Some("mine"));
+    for _ in 0..2 {
+        with(&mut page, POSTS).fetch();
+        answer_rows(&mut page, POSTS, vec![row_with("20", &[by_key(PEOPLE, "mine")])]);
+        page.slow_disk = true;
+    }
+    assert!(page.batches.is_empty(), "{:?}", page.batches);
+}
+
 #[test]
 fn what_is_known_of_a_reference_is_said_though_nothing_is_here_or_will_have_a_key() {
     let mut page = open();

@@ -6,7 +6,7 @@ mod words;
 
 use concordia::engine::{
     Edit, Engine, Sync,
-    error::Code,
+    error::{Code, StorageFailure},
     id::{CommandId, IdempotencyKey, ItemId, Key, Seq, StoreId, Token},
     input::{Cursor, Input, Next, Others, Record, Rows, Source, StoreOptions},
     lifecycle::{Action, Settled},
@@ -140,6 +140,16 @@ fn who_hears_that_another_tab_has_written_sends_nothing_before_it_has_read_that(
         assert_eq!(sends(&commands), !hears, "{commands:?}");
         assert_eq!(commands.iter().any(|command| matches!(command, Command::Load(_))), hears);
     }
+}
+
+#[test]
+fn who_was_overtaken_reads_what_the_other_tab_has_written() {
+    let mut engine = sender();
+    let batch = edit(&mut engine);
+    let commands = tell(&mut engine, Input::Persisted(batch, Err(StorageFailure::Outrun)));
+    assert!(commands.iter().any(|command| matches!(command, Command::Load(_))), "{commands:?}");
+    let commands = tell(&mut engine, loaded(STORE, Vec::new(), None));
+    assert!(has(&commands, |write| matches!(write, Write::Put(..))), "{commands:?}");
 }
 
 /// What a page has done in a store that it closed is in notes, if another tab wrote the records: the store that it opens next has it.

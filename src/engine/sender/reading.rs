@@ -89,6 +89,7 @@ impl<R: Row> Engine<R> {
             self.touch_unkept(store);
         }
         self.reslot_all(store);
+        self.release(None);
         self.changes(store);
     }
 
@@ -105,6 +106,7 @@ impl<R: Row> Engine<R> {
             }
             self.drop_stillborn(store);
         }
+        self.release(None);
         self.run();
     }
 
@@ -245,6 +247,9 @@ impl<R: Row> Engine<R> {
         if is_own {
             tabs.own_taken = tabs.own_taken.max(number);
         }
+        if !self.stores[store].refers.is_empty() {
+            self.look_elsewhere(store);
+        }
         for note in list {
             let found = self.noted_item(store, &note);
             let is_here = |item: &Item<R>| item.own.iter().any(|own| own.number == number);
@@ -255,6 +260,21 @@ impl<R: Row> Engine<R> {
                 }
                 None if is_own => {}
                 found => self.follow_note(store, found, note),
+            }
+        }
+    }
+
+    /// What other tabs have done in one store may refer to what they have made in another.
+    fn look_elsewhere(&mut self, store: StoreId) {
+        let storage = self.stores[store].storage;
+        for other in self.stores.ids().filter(|other| *other != store) {
+            let known = &mut self.stores[other];
+            if let Some(tabs) = known.tabs.as_mut().filter(|_| known.storage == storage && known.phase == Phase::Open) {
+                if tabs.role == Role::Leading {
+                    tabs.noted = true;
+                } else {
+                    tabs.behind = true;
+                }
             }
         }
     }
@@ -296,8 +316,8 @@ impl<R: Row> Engine<R> {
             return self.follow_note_of(id, &note);
         }
         let is_new = note.deed == Deed::Edit(Action::Create);
-        if !note.makes_an_item() {
-            // What is not here and has no key was removed in the meantime: whoever still shows it is told so.
+        if !note.makes_an_item() || !is_new && self.stores[store].origin.is_none() {
+            // What is not here and cannot be asked for was removed in the meantime: whoever still shows it is told so.
             return self.erase(store, note.storage_key, ItemId(u32::MAX));
         }
         // The rest of it is as old as the note, and is read.
@@ -364,14 +384,17 @@ impl<R: Row> Engine<R> {
         }
     }
 
-    /// An item is in no record any more. If it was edited here since, and the server may have it, it is asked for, as if that were
-    /// an edit of what is not here yet; else it goes.
+    /// An item is in no record any more. What was done to it here since is an edit, or the removal, of what is not here yet, if the server
+    /// may have it; else it goes.
     pub(super) fn lose_record(&mut self, id: ItemId) {
+        let is_edit = |own: &Own| matches!(own.deed, Deed::Edit(_));
+        let lost = self.items.get(id).filter(|item| item.remote_key.is_some() && item.own.iter().any(is_edit));
+        if lost.is_none() {
+            return self.forget(id);
+        }
         self.free_lane(id);
         self.unslot(id);
-        let Some(item) = self.items.get_mut(id).filter(|item| !item.own.is_empty() && item.remote_key.is_some()) else {
-            return self.forget(id);
-        };
+        let Some(item) = self.items.get_mut(id) else { return };
         let was_removed = item.is_removed();
         (item.sync, item.validator, item.ahead, item.deciding) = (None, None, None, None);
         item.kept = false;
@@ -450,7 +473,7 @@ impl<R: Row> Engine<R> {
         }
         let before = std::mem::replace(&mut item.sync, record.sync);
         if let Some(sync) = &mut item.sync {
-            sync.reload();
+            sync.reload(clock);
             sync.keep_going(before.as_deref());
             // The row here may be another one than that of the record.
             if let Some(attempt) = sync.in_flight.as_mut().filter(|attempt| attempt.edit.action != Action::Delete) {

@@ -3,7 +3,7 @@
 use concordia::engine::{
     Attempt, AttemptState, Edit, Engine, Sync,
     error::{Code, Fault},
-    id::{IdempotencyKey, Key, Seq, Token},
+    id::{IdempotencyKey, Key, Seq, StoreId, Token},
     input::{Input, Others, Record, Source, StoreOptions},
     lifecycle::{Action, Settled},
     output::{Command, Write},
@@ -11,8 +11,11 @@ use concordia::engine::{
     sender::{Deed, Mark, News, Word},
 };
 
-use super::{NOW, STORE, answer, follower, loaded, record, rows, tell, the_item, written};
-use crate::{page::options, row::MapRow};
+use super::{NOW, STORE, answer, follower, loaded, record, rows, settle, tell, the_item, written};
+use crate::{
+    page::{json, options, remote},
+    row::MapRow,
+};
 
 fn deeds(engine: &mut Engine<MapRow>) -> Vec<Deed> {
     let commands = tell(engine, Input::TurnEnded);
@@ -120,6 +123,12 @@ fn what_is_edited_in_the_turn_in_which_its_item_turns_out_to_be_another_is_noted
     tell(&mut engine, Input::Create { store: STORE, row, key: None, source: Source::State });
     let (_, notes) = written(&tell(&mut engine, Input::TurnEnded));
     let [made] = &notes[..] else { panic!("{notes:?}") };
+    let new = engine.items(STORE).last().expect("what was made");
+    for value in 2..6 {
+        let (row, fields) = (MapRow::of(&[(1, value)]), FieldSet::one(1));
+        tell(&mut engine, Input::Update { item: new, row, fields, source: Source::State });
+        tell(&mut engine, Input::TurnEnded);
+    }
     set(&mut engine, 0, 5);
 
     let key = Key::new("b", false);
@@ -166,12 +175,78 @@ fn what_an_item_refers_to_that_was_shown_from_a_note_leaves_under_the_key_that_i
     let stored = Record { storage_key, row: row.with_key(&key), remote_key: Some(key.clone()), ..record(None) };
     tell(&mut engine, loaded(STORE, vec![stored], None));
     set(&mut engine, 1, 5);
-    let mut commands = tell(&mut engine, Input::TurnEnded);
-    let (batch, _) = super::batch(&commands);
-    commands.extend(tell(&mut engine, Input::Persisted(batch, Ok(()))));
-    let sent = commands.iter().find_map(|command| match command {
-        Command::Send(_, _, request) => Some(request.row.references(FieldSet::one(2))),
-        _ => None,
-    });
+    let commands = tell(&mut engine, Input::TurnEnded);
+    let sent = references_sent(&mut engine, commands);
     assert_eq!(sent.and_then(|sent| sent.first()?.key.clone()), Some(key));
+}
+
+/// Notes of two stores are written at once, and read one after the other.
+#[test]
+fn what_was_made_in_another_tab_together_with_what_refers_to_it_is_waited_for() {
+    let (posts, people) = (StoreId(0), StoreId(1));
+    for key in [None, Some(Key::new("mine", false))] {
+        let open = |leads| {
+            let mut engine = Engine::new([if leads { 7 } else { 8 }; 32]);
+            let options = || StoreOptions { shared: true, refers: FieldSet::one(2), ..options() };
+            tell(&mut engine, Input::Open(StoreOptions { name: "posts".into(), ..options() }, MapRow::default()));
+            tell(&mut engine, Input::Open(options(), MapRow::default()));
+            for store in [posts, people] {
+                let mut commands = tell(&mut engine, loaded(store, Vec::new(), None));
+                commands.extend(tell(&mut engine, Input::Leads(store, leads)));
+                commands.extend(tell(&mut engine, Input::NotesRead(store, Ok(Vec::new()))));
+                answer(&mut engine, &commands, rows(&[]));
+            }
+            engine
+        };
+        let mut other = open(false);
+        let row = MapRow::of(&[(0, 1)]);
+        tell(&mut other, Input::Create { store: people, row, key: key.clone(), source: Source::State });
+        let author = other.items(people).next().expect("the author");
+        let storage_key = other.storage_key(author).cloned();
+        let author = Reference { field: 2, store: Some(people), key, storage_key };
+        let row = MapRow::of(&[(0, 2)]).with_references(&[author]);
+        tell(&mut other, Input::Create { store: posts, row, key: None, source: Source::State });
+        let (_, notes) = written(&tell(&mut other, Input::TurnEnded));
+        let (of_posts, of_people): (Vec<_>, Vec<_>) =
+            notes.into_iter().partition(|notes| notes.list.iter().any(|note| note.row.get(0) == Some(2)));
+
+        let mut engine = open(true);
+        tell(&mut engine, Input::Told(posts, Word::Noted));
+        let commands = tell(&mut engine, Input::NotesRead(posts, Ok(of_posts)));
+        assert!(settle(&mut engine, commands.clone()).is_empty(), "the author is not here yet");
+        assert!(commands.iter().any(|command| matches!(command, Command::ReadNotes(store) if *store == people)));
+        let commands = tell(&mut engine, Input::NotesRead(people, Ok(of_people)));
+        let [request] = settle(&mut engine, commands)[..] else { panic!("not the author alone is sent") };
+        let commands = tell(&mut engine, Input::Answered(request, json(201, remote("mine", &[]))));
+        let sent = references_sent(&mut engine, commands);
+        assert_eq!(sent.and_then(|sent| sent.first()?.key.clone()), Some(Key::new("mine", false)));
+    }
+}
+
+/// What leaves when everything is written, as its references.
+fn references_sent(engine: &mut Engine<MapRow>, mut commands: Vec<Command<MapRow>>) -> Option<Vec<Reference>> {
+    while let Some(command) = commands.pop() {
+        match command {
+            Command::Persist(batch, ..) => commands.extend(tell(engine, Input::Persisted(batch, Ok(())))),
+            Command::Send(_, _, request) => return Some(request.row.references(FieldSet::one(2))),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[test]
+fn an_edit_is_stored_when_its_own_note_is_written() {
+    let mut engine = follower(vec![record(None)]);
+    let item = the_item(&engine);
+    set(&mut engine, 0, 2);
+    tell(&mut engine, Input::OnceStored(item, Token(1)));
+    let (batch, _) = super::batch(&tell(&mut engine, Input::TurnEnded));
+    set(&mut engine, 0, 3);
+    tell(&mut engine, Input::OnceStored(item, Token(2)));
+    let output = engine.handle(NOW, Input::Persisted(batch, Ok(()))).expect("the first is written");
+    assert_eq!(output.settled, [(Token(1), Ok(()))]);
+    let (batch, _) = super::batch(&output.commands);
+    let output = engine.handle(NOW, Input::Persisted(batch, Ok(()))).expect("the second is written");
+    assert_eq!(output.settled, [(Token(2), Ok(()))]);
 }

@@ -1,16 +1,20 @@
 //! What a tab reads of the server while another one writes the records.
 
 use concordia::engine::{
-    Engine,
-    id::{CommandId, Key, Token},
-    input::{Input, Others, Record, Rows, Source},
+    Attempt, AttemptState, Edit, Engine, Sync,
+    error::{Code, Fault},
+    id::{CommandId, IdempotencyKey, Key, Seq, Token},
+    input::{Input, Others, Record, Rows, Source, StoreOptions},
+    lifecycle::{Action, Settled},
     output::{Command, Write},
+    row::FieldSet,
     sender::{Mark, News, Word},
+    time::Instant,
 };
 
-use super::{STORE, answer, asked_for_one, cursor, follower, has, loaded, record, rows, settle, tell};
+use super::{STORE, answer, asked_for_one, cursor, follower, has, loaded, record, rows, settle, tab, tell};
 use crate::{
-    page::{json, remote},
+    page::{json, options, remote},
     row::{Fields, MapRow},
 };
 
@@ -87,8 +91,8 @@ fn an_item_that_was_waited_for_when_its_record_came_is_erased_with_that() {
     commit(&mut engine, 1, vec![record(None)]);
     tell(&mut engine, Input::Leads(STORE, true));
     let commands = tell(&mut engine, loaded_at(1, vec![record(None)]));
-    let written = settle(&mut engine, commands);
-    assert!(written.is_empty());
+    let sent = settle(&mut engine, commands);
+    assert!(sent.is_empty());
     let commands = fetch(&mut engine, Rows { complete: true, ..rows(&[]) });
     assert!(has(&commands, |write| matches!(write, Write::Erase(_, _, key) if key.text() == "k")), "{commands:?}");
 }
@@ -110,4 +114,55 @@ fn an_item_that_is_waited_for_is_asked_for_again_if_another_tab_may_have_deleted
     let read = asked_for_one(&commands).expect("it is asked for again");
     tell(&mut engine, Input::FetchedOne(read, json(200, remote("a", &[(0, 1)]))));
     assert_eq!(shown(&engine), [[Some(1), None, None, None]]);
+}
+
+/// A tab that comes to send has asked for the collection when another one had not sent the create yet, perhaps.
+#[test]
+fn whether_the_server_has_a_create_is_said_by_what_is_asked_after_its_record_was_read() {
+    for (has_read, lists) in [(true, true), (false, true), (false, false)] {
+        let mut engine = Engine::new([7; 32]);
+        let options = StoreOptions { shared: true, asks_uncertain: true, ..options() };
+        tell(&mut engine, Input::Open(options, MapRow::default()));
+        tell(&mut engine, Input::Leads(STORE, false));
+        let commands = tell(&mut engine, loaded(STORE, Vec::new(), None));
+        let listed = || Rows { complete: true, ..rows(&[("b", &[(0, 1)])]) };
+        let none = || Rows { complete: true, ..rows(&[]) };
+        answer(&mut engine, &commands, if has_read { listed() } else { none() });
+        tell(&mut engine, Input::Told(STORE, Word::Here(Mark::default())));
+        let before = tell(&mut engine, Input::Fetch { store: STORE, token: Token(1), own: false });
+        tell(&mut engine, Input::Leads(STORE, true));
+        let commands = tell(&mut engine, loaded(STORE, vec![undecided()], None));
+        let mut sent = settle(&mut engine, commands);
+        let again = answer(&mut engine, &before, if lists { listed() } else { none() });
+        sent.extend(settle(&mut engine, again.clone()));
+        let commands = answer(&mut engine, &again, listed());
+        sent.extend(settle(&mut engine, commands));
+        assert!(sent.is_empty(), "it has read it: {has_read}, it is listed: {lists}");
+        let parked: Vec<_> = engine.items(STORE).map(|item| engine.parked(item).map(|fault| fault.code)).collect();
+        assert_eq!(parked, [Some(Code::Uncertain)]);
+    }
+}
+
+/// A create whose answer was lost, where the app wants to be asked.
+fn undecided() -> Record<MapRow> {
+    let mut sync = Sync::new(Settled::New);
+    let (action, fields, first) = (Action::Create, FieldSet::first(4), Seq(1));
+    let mut attempt = Attempt::new(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
+    attempt.state = AttemptState::Disputed(Fault::new(Code::Uncertain, "its answer was lost"), Instant(0));
+    sync.in_flight = Some(attempt);
+    Record { row: MapRow::of(&[(0, 1)]), remote_key: None, ..record(Some(sync)) }
+}
+
+/// The sender does, with the records that it writes.
+#[test]
+fn a_tab_that_does_not_send_erases_no_record_of_what_is_gone() {
+    for leads in [false, true] {
+        let mut engine = tab();
+        tell(&mut engine, Input::Leads(STORE, leads));
+        let mut commands = tell(&mut engine, loaded(STORE, vec![record(None)], None));
+        commands.extend(tell(&mut engine, Input::NotesRead(STORE, Ok(Vec::new()))));
+        let commands = answer(&mut engine, &commands, Rows { complete: true, ..rows(&[]) });
+        assert_eq!(shown(&engine), [[None; 4]; 0]);
+        assert_eq!(has(&commands, |write| matches!(write, Write::Erase(..))), leads, "{commands:?}");
+    }
 }

@@ -1,9 +1,9 @@
 //! What tabs say to each other, and what each of them does about it.
 
 use concordia::engine::{
-    Edit, Engine, Sync,
+    Attempt, AttemptState, Edit, Engine, Sync,
     config::{HEARTBEAT, SILENCE},
-    error::StorageFailure,
+    error::{Code, Fault, StorageFailure},
     id::{CommandId, IdempotencyKey, Key, Seq, Token},
     input::{Input, Others, Record, Source},
     lifecycle::{Action, Settled},
@@ -106,13 +106,23 @@ fn made(engine: &mut Engine<MapRow>) -> CommandId {
     request
 }
 
+/// Whoever asked has asked another tab meanwhile.
 #[test]
-fn who_does_not_send_has_nothing_to_flush_for_others_though_it_comes_to_send() {
-    let mut engine = follower(Vec::new());
+fn a_flush_for_others_ends_with_the_lock() {
+    let mut engine = sender();
+    let request = made(&mut engine);
     assert_eq!(said(&say(&mut engine, Word::Flush)), []);
+    tell(&mut engine, Input::Leads(STORE, false));
+    tell(&mut engine, Input::Leads(STORE, true));
+    let mut commands = tell(&mut engine, Input::Answered(request, json(201, remote("a", &[]))));
+    commands.extend(loaded_again(&mut engine, Vec::new(), mark(0)));
+    assert!(!said(&commands).contains(&Say::Flushed), "{commands:?}");
+    // Nor does one begin in a tab that does not send.
+    let mut engine = follower(Vec::new());
+    say(&mut engine, Word::Flush);
     tell(&mut engine, Input::Leads(STORE, true));
     let commands = loaded_again(&mut engine, Vec::new(), mark(0));
-    assert_eq!(said(&commands), []);
+    assert!(!said(&commands).contains(&Say::Flushed), "{commands:?}");
 }
 
 fn loaded_again(engine: &mut Engine<MapRow>, records: Vec<Record<MapRow>>, mark: Mark) -> Vec<Command<MapRow>> {
@@ -289,5 +299,22 @@ fn what_was_edited_and_removed_here_is_not_seen_again_after_another_tab_has_remo
     sync.pending = Some(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
     let put = Record { row: MapRow::of(&[(0, 5)]), ..record(Some(sync)) };
     say(&mut engine, Word::Committed(mark(2), Some(News { taken: vec![edit], ..news(vec![put]) })));
+    assert_eq!(shown(&engine), []);
+}
+
+/// To give up an edit is no edit.
+#[test]
+fn what_is_gone_is_not_shown_again_because_its_edit_is_given_up_here() {
+    let mut sync = Sync::new(Settled::Existent);
+    let (action, fields, first) = (Action::Update, FieldSet::one(0), Seq(1));
+    let mut attempt = Attempt::new(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
+    attempt.state = AttemptState::Parked(Fault::new(Code::GoneRemotely, "it is gone"));
+    sync.in_flight = Some(attempt);
+    let mut engine = follower(vec![record(Some(sync))]);
+    let item = the_item(&engine);
+    tell(&mut engine, Input::Discard(item));
+    tell(&mut engine, Input::TurnEnded);
+    let erased = vec![Key::new("k", false)];
+    say(&mut engine, Word::Committed(mark(1), Some(News { erased, ..news(Vec::new()) })));
     assert_eq!(shown(&engine), []);
 }
