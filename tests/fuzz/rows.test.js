@@ -169,7 +169,7 @@ function reference(rows) {
 // --------------------------------------------------------------------------------------------------------------- checks
 
 function open(name, clientStorage, properties = PROPERTIES) {
-  const transporter = new HttpTransporter({ baseUrl: "http://api.example", path: name, update: "PATCH" });
+  const transporter = new HttpTransporter({ baseUrl: `http://${name}.example`, path: name, update: "PATCH" });
   return new Store({ schema: new Schema(properties), name, transporter, clientStorage });
 }
 
