@@ -60,6 +60,13 @@ fn loaded(store: StoreId, records: Vec<Record<MapRow>>, cursor: Option<&str>) ->
     Input::Loaded { store, records: Ok(records), problem: None, cursor, lost: None, others }
 }
 
+/// With so many batches of another tab's.
+fn loaded_at(count: u64, records: Vec<Record<MapRow>>) -> Input<MapRow> {
+    let others = Others { mark: Mark { tab: 99, count }, ..Others::default() };
+    let (records, problem, cursor, lost) = (Ok(records), None, Some("c".into()), None);
+    Input::Loaded { store: STORE, records, problem, cursor, lost, others }
+}
+
 /// That of a row with the key "a".
 fn record(sync: Option<Sync<MapRow>>) -> Record<MapRow> {
     let key = Key::new("a", false);

@@ -432,4 +432,16 @@ export const survivors = [
     at: "batch.notes.iter().any",
     why: "what is in a note counts as kept as if it were in a record, which another tab writes",
   },
+  {
+    file: "engine/sender/reading.rs",
+    mutation: "replace && with || in Engine<R>::is_catching_up",
+    at: "tabs.reading)",
+    why: "the records of an open store are read only to be read again, and those of a closed one are not",
+  },
+  {
+    file: "engine/sender/reading.rs",
+    mutation: "replace > with >= in Engine<R>::has_caught_up_since",
+    at: "tabs.caught_up > asked",
+    why: "only a read more, of what was asked for in the instant of the reading",
+  },
 ];

@@ -4,7 +4,7 @@ use concordia::engine::{
     Attempt, AttemptState, Edit, Engine, Sync,
     error::{Code, Fault},
     id::{CommandId, IdempotencyKey, Key, Seq, Token},
-    input::{Input, Others, Record, Rows, Source, StoreOptions},
+    input::{Input, Record, Rows, Source, StoreOptions},
     lifecycle::{Action, Settled},
     output::{Command, Write},
     row::FieldSet,
@@ -12,7 +12,7 @@ use concordia::engine::{
     time::Instant,
 };
 
-use super::{STORE, answer, asked_for_one, cursor, follower, has, loaded, record, rows, settle, tab, tell};
+use super::{STORE, answer, asked_for_one, cursor, follower, has, loaded, loaded_at, record, rows, settle, tab, tell};
 use crate::{
     page::{json, options, remote},
     row::{Fields, MapRow},
@@ -56,14 +56,6 @@ fn who_has_read_nothing_that_is_not_in_the_records_goes_on_where_they_do() {
         let commands = tell(&mut engine, Input::Fetch { store: STORE, token: Token(1), own: false });
         assert_eq!(cursor(&commands).as_deref(), goes_on.then_some("c"), "{read} was read");
     }
-}
-
-fn loaded_at(count: u64, records: Vec<Record<MapRow>>) -> Input<MapRow> {
-    let Input::Loaded { store, records, problem, cursor, lost, .. } = loaded(STORE, records, Some("c")) else {
-        panic!("something else is loaded")
-    };
-    let others = Others { mark: Mark { tab: 99, count }, ..Others::default() };
-    Input::Loaded { store, records, problem, cursor, lost, others }
 }
 
 /// Another tab may have sent the create of an item that is here without its key: so as not to be seen twice, a new row waits.

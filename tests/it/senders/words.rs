@@ -12,7 +12,9 @@ use concordia::engine::{
     sender::{Mark, News, Word},
 };
 
-use super::{NOW, STORE, answer, edit, follower, record, rows, sender, settle, tab, tell, the_item, written};
+use super::{
+    NOW, STORE, answer, edit, follower, loaded_at, record, rows, sender, settle, tab, tell, the_item, written,
+};
 use crate::{
     page::{json, options, remote},
     row::MapRow,
@@ -115,20 +117,14 @@ fn a_flush_for_others_ends_with_the_lock() {
     tell(&mut engine, Input::Leads(STORE, false));
     tell(&mut engine, Input::Leads(STORE, true));
     let mut commands = tell(&mut engine, Input::Answered(request, json(201, remote("a", &[]))));
-    commands.extend(loaded_again(&mut engine, Vec::new(), mark(0)));
+    commands.extend(tell(&mut engine, loaded_at(0, Vec::new())));
     assert!(!said(&commands).contains(&Say::Flushed), "{commands:?}");
     // Nor does one begin in a tab that does not send.
     let mut engine = follower(Vec::new());
     say(&mut engine, Word::Flush);
     tell(&mut engine, Input::Leads(STORE, true));
-    let commands = loaded_again(&mut engine, Vec::new(), mark(0));
+    let commands = tell(&mut engine, loaded_at(0, Vec::new()));
     assert!(!said(&commands).contains(&Say::Flushed), "{commands:?}");
-}
-
-fn loaded_again(engine: &mut Engine<MapRow>, records: Vec<Record<MapRow>>, mark: Mark) -> Vec<Command<MapRow>> {
-    let others = Others { mark, ..Others::default() };
-    let (records, problem, cursor, lost) = (Ok(records), None, None, None);
-    tell(engine, Input::Loaded { store: STORE, records, problem, cursor, lost, others })
 }
 
 #[test]
@@ -317,4 +313,33 @@ fn what_is_gone_is_not_shown_again_because_its_edit_is_given_up_here() {
     let erased = vec![Key::new("k", false)];
     say(&mut engine, Word::Committed(mark(1), Some(News { erased, ..news(Vec::new()) })));
     assert_eq!(shown(&engine), []);
+}
+
+#[test]
+fn a_tab_goes_on_from_the_records_that_it_has_read() {
+    let load = |engine: &mut Engine<MapRow>, heard| {
+        tell(engine, Input::Leads(STORE, false));
+        say(engine, Word::Committed(mark(heard), None));
+        tell(engine, loaded_at(3, Vec::new()))
+    };
+    for (heard, reads) in [(2, false), (3, false), (4, true)] {
+        let commands = load(&mut tab(), heard);
+        assert_eq!(reads_records(&commands), reads, "{heard} was heard: {commands:?}");
+    }
+    let mut engine = tab();
+    load(&mut engine, 3);
+    let commands = say(&mut engine, Word::Committed(mark(4), Some(news(vec![record(None)]))));
+    assert!(!reads_records(&commands), "{commands:?}");
+    assert_eq!(shown(&engine), [Some(1)]);
+}
+
+#[test]
+fn what_is_heard_of_while_the_records_are_read_again_is_read_as_well() {
+    for (heard, reads) in [(6, false), (7, true)] {
+        let mut engine = follower(Vec::new());
+        assert!(reads_records(&say(&mut engine, Word::Committed(mark(5), None))));
+        assert!(!reads_records(&say(&mut engine, Word::Committed(mark(heard), None))), "one reading at a time");
+        let commands = tell(&mut engine, loaded_at(6, Vec::new()));
+        assert_eq!(reads_records(&commands), reads, "{heard} was heard: {commands:?}");
+    }
 }
