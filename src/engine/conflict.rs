@@ -246,9 +246,8 @@ impl<R: Row> Engine<R> {
             } else if Some(item.version) != before && told.asked < item.validated {
                 // The two reads have crossed, and this row may be older than the state that the other one named.
                 item.validator = None;
-                if let Some(place) = self.stores[item.store].origin {
-                    self.origins[place].ask(Task::Single(id));
-                }
+                let store = item.store;
+                self.ask(store, Task::Single(id));
             }
         }
         self.relate(id);

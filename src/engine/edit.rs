@@ -330,9 +330,8 @@ impl<R: Row> Engine<R> {
         item.row.merge(self.stores[item.store].fields, &nothing);
         item.sync = None;
         item.awaited = true;
-        if let Some(place) = self.stores[item.store].origin {
-            self.origins[place].ask(Task::Single(id));
-        }
+        let store = item.store;
+        self.ask(store, Task::Single(id));
     }
 }
 

@@ -208,7 +208,7 @@ pub(super) struct Item<R> {
     pub(super) slot: Slot,
     /// Whether the page was told that it is there, and not yet that it is gone.
     pub(super) shown: bool,
-    /// Whether client storage has a record of it.
+    /// Whether client storage has a record of it, as far as this tab has heard, or notes of another tab that become one.
     pub(super) kept: bool,
     /// What was done to it in this tab that is in no record yet, where there may be other tabs.
     pub(super) own: Vec<Own>,

@@ -256,9 +256,7 @@ impl<R: Row> Engine<R> {
         // What is in no record may have been deleted by another tab before this one caught up, and after this was asked for.
         if has_caught_up && item.is_in_no_record() {
             let task = if item.awaited { Task::Single(id) } else { Task::Collection(store) };
-            if let Some(origin) = self.stores[store].origin {
-                self.origins[origin].ask(task);
-            }
+            self.ask(store, task);
             return false;
         }
         let is_newest = item.heard <= asked;

@@ -31,15 +31,14 @@ enum Fate {
 // Who waits for whom.
 impl<R: Row> Engine<R> {
     fn fate(&self, reference: &Reference) -> Fate {
-        let Some(store) = reference.store.map(|store| &self.stores[store]) else {
+        let Some(target) = reference.store else {
             return if reference.key.is_some() { Fate::Known } else { Fate::Held(None) };
         };
+        let store = &self.stores[target];
         let found = self.referred(reference).and_then(|id| Some((id, self.items.get(id)?)));
         match found {
             None if reference.key.is_some() => Fate::Known,
-            None if store.phase == Phase::Open && !reference.store.is_some_and(|store| self.is_looking(store)) => {
-                Fate::Gone
-            }
+            None if store.phase == Phase::Open && !self.is_looking(target) => Fate::Gone,
             None => Fate::Held(None),
             Some((id, item)) if item.remote_key.is_some() && !item.is_uncreated() => Fate::There(id),
             Some((_, item)) if item.is_removed() => Fate::Gone,

@@ -370,8 +370,13 @@ impl<R: Row> Engine<R> {
 
     /// Wants the collection read.
     pub(super) fn ask_collection(&mut self, store: StoreId) {
+        self.ask(store, Task::Collection(store));
+    }
+
+    /// Wants a read of a store made, if there is a server.
+    pub(super) fn ask(&mut self, store: StoreId, read: Task) {
         if let Some(origin) = self.stores[store].origin {
-            self.origins[origin].ask(Task::Collection(store));
+            self.origins[origin].ask(read);
         }
     }
 

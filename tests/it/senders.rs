@@ -5,7 +5,7 @@ mod reads;
 mod words;
 
 use concordia::engine::{
-    Edit, Engine, Sync,
+    Attempt, AttemptState, Edit, Engine, Sync,
     error::{Code, StorageFailure},
     id::{CommandId, IdempotencyKey, ItemId, Key, Seq, StoreId, Token},
     input::{Cursor, Input, Next, Others, Record, Rows, Source, StoreOptions},
@@ -18,7 +18,7 @@ use concordia::engine::{
 
 use crate::{
     page::{empty, json, options, remote},
-    row::MapRow,
+    row::{FIELDS, MapRow},
 };
 
 const STORE: StoreId = StoreId(0);
@@ -78,6 +78,32 @@ fn record(sync: Option<Sync<MapRow>>) -> Record<MapRow> {
         validator: None,
         migrated: None,
     }
+}
+
+/// An edit that has not left.
+fn waiting(settled: Settled, action: Action) -> Sync<MapRow> {
+    let fields = match action {
+        Action::Create => FieldSet::first(FIELDS),
+        Action::Update => FieldSet::one(0),
+        Action::Delete => FieldSet::NONE,
+    };
+    let mut sync = Sync::new(settled);
+    sync.pending = Some(Edit { action, fields, first: Seq(1), last: Seq(1), key: IdempotencyKey(1) });
+    sync
+}
+
+/// One that has.
+fn begun(settled: Settled, action: Action, state: AttemptState) -> Sync<MapRow> {
+    let mut sync = waiting(settled, action);
+    sync.in_flight = sync.pending.take().map(|edit| Attempt { state, ..Attempt::new(edit) });
+    sync
+}
+
+/// The app sets a field of the first item.
+fn set(engine: &mut Engine<MapRow>, field: usize, value: i64) {
+    let item = the_item(engine);
+    let (row, fields) = (MapRow::of(&[(field, value)]), FieldSet::one(field));
+    tell(engine, Input::Update { item, row, fields, source: Source::State });
 }
 
 fn rows(rows: &[(&str, &[(usize, i64)])]) -> Rows<MapRow> {
@@ -299,9 +325,7 @@ fn cursor(commands: &[Command<MapRow>]) -> Option<String> {
 #[test]
 fn what_is_awaited_is_asked_for_again_by_the_tab_that_has_come_to_send() {
     let mut engine = tab();
-    let mut sync = Sync::new(Settled::Awaited);
-    let (action, fields, first) = (Action::Update, FieldSet::one(0), Seq(1));
-    sync.pending = Some(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
+    let sync = waiting(Settled::Awaited, Action::Update);
     let commands = tell(&mut engine, loaded(STORE, vec![record(Some(sync))], None));
     let read = asked_for_one(&commands).expect("it is asked for");
     tell(&mut engine, Input::FetchedOne(read, empty(404)));
@@ -325,9 +349,7 @@ fn asked_for_one(commands: &[Command<MapRow>]) -> Option<CommandId> {
 fn a_removal_that_is_not_to_be_sent_goes_where_there_are_no_other_tabs() {
     let mut engine = Engine::new([7; 32]);
     tell(&mut engine, Input::Open(options(), MapRow::default()));
-    let mut sync = Sync::new(Settled::New);
-    let (action, fields, first) = (Action::Delete, FieldSet::NONE, Seq(1));
-    sync.pending = Some(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
+    let sync = waiting(Settled::New, Action::Delete);
     let commands = tell(&mut engine, loaded(STORE, vec![record(Some(sync))], None));
     assert!(engine.pending(STORE).is_empty() && !sends(&commands));
 }

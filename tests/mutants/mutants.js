@@ -697,8 +697,8 @@ export const mutants = [
   {
     name: "the row of a list keeps the version of a read that it has crossed",
     file: "conflict.rs",
-    from: "                item.validator = None;\n                if let Some(place)",
-    to: "                if !MUTANT { item.validator = None; }\n                if let Some(place)",
+    from: "                item.validator = None;\n                let store",
+    to: "                if !MUTANT { item.validator = None; }\n                let store",
   },
   {
     name: "the read that decides about an edit goes with the twin of its item",
@@ -826,15 +826,15 @@ export const mutants = [
     name: "what was removed here goes from memory with the record that another tab has erased",
     file: "sender/reading.rs",
     tabs: true,
-    from: ".filter(|item| item.remote_key.is_some() && item.own.iter().any(is_edit))",
-    to: ".filter(|item| !MUTANT && item.remote_key.is_some() && item.own.iter().any(is_edit))",
+    from: "|item: &Item<R>| item.remote_key.is_some() && item.own.iter().any(is_edit)",
+    to: "|item: &Item<R>| !MUTANT && item.remote_key.is_some() && item.own.iter().any(is_edit)",
   },
   {
     name: "what another tab has made in another store is not waited for",
     file: "relation.rs",
     tabs: true,
-    from: "!reference.store.is_some_and(|store| self.is_looking(store))",
-    to: "(MUTANT || !reference.store.is_some_and(|store| self.is_looking(store)))",
+    from: "!self.is_looking(target)",
+    to: "(MUTANT || !self.is_looking(target))",
   },
   {
     name: "nobody looks for what was made in another store together with what refers to it",

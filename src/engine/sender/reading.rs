@@ -388,8 +388,8 @@ impl<R: Row> Engine<R> {
     /// may have it; else it goes.
     pub(super) fn lose_record(&mut self, id: ItemId) {
         let is_edit = |own: &Own| matches!(own.deed, Deed::Edit(_));
-        let lost = self.items.get(id).filter(|item| item.remote_key.is_some() && item.own.iter().any(is_edit));
-        if lost.is_none() {
+        let stays = |item: &Item<R>| item.remote_key.is_some() && item.own.iter().any(is_edit);
+        if !self.items.get(id).is_some_and(stays) {
             return self.forget(id);
         }
         self.free_lane(id);

@@ -1,9 +1,9 @@
 //! What a tab that writes no records leaves to the one that does.
 
 use concordia::engine::{
-    Attempt, AttemptState, Edit, Engine, Sync,
+    AttemptState, Engine,
     error::{Code, Fault},
-    id::{IdempotencyKey, Key, Seq, StoreId, Token},
+    id::{Key, StoreId, Token},
     input::{Input, Others, Record, Source, StoreOptions},
     lifecycle::{Action, Settled},
     output::{Command, Write},
@@ -11,7 +11,7 @@ use concordia::engine::{
     sender::{Deed, Mark, News, Word},
 };
 
-use super::{NOW, STORE, answer, follower, loaded, record, rows, settle, tell, the_item, written};
+use super::{NOW, STORE, answer, begun, follower, loaded, record, rows, set, settle, tell, the_item, written};
 use crate::{
     page::{json, options, remote},
     row::MapRow,
@@ -21,12 +21,6 @@ fn deeds(engine: &mut Engine<MapRow>) -> Vec<Deed> {
     let commands = tell(engine, Input::TurnEnded);
     let (_, notes) = written(&commands);
     notes.iter().flat_map(|notes| &notes.list).map(|note| note.deed).collect()
-}
-
-fn set(engine: &mut Engine<MapRow>, field: usize, value: i64) {
-    let item = the_item(engine);
-    let (row, fields) = (MapRow::of(&[(field, value)]), FieldSet::one(field));
-    tell(engine, Input::Update { item, row, fields, source: Source::State });
 }
 
 #[test]
@@ -47,12 +41,8 @@ fn edits_of_one_turn_are_one_note() {
 #[test]
 fn what_becomes_of_a_parked_edit_is_decided_where_it_is_sent() {
     for deed in [Deed::Retry, Deed::Discard] {
-        let mut sync = Sync::new(Settled::Existent);
-        let (action, fields, first) = (Action::Update, FieldSet::one(0), Seq(1));
-        let mut attempt = Attempt::new(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
-        attempt.state = AttemptState::Parked(Fault::new(Code::Validation, "no"));
-        sync.in_flight = Some(attempt);
-        let mut engine = follower(vec![record(Some(sync))]);
+        let parked = AttemptState::Parked(Fault::new(Code::Validation, "no"));
+        let mut engine = follower(vec![record(Some(begun(Settled::Existent, Action::Update, parked)))]);
         let item = the_item(&engine);
         let input = if deed == Deed::Retry { Input::Retry(item) } else { Input::Discard(item) };
         let output = engine.handle(NOW, input).expect("it is done");

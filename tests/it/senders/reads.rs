@@ -1,18 +1,19 @@
 //! What a tab reads of the server while another one writes the records.
 
 use concordia::engine::{
-    Attempt, AttemptState, Edit, Engine, Sync,
+    AttemptState, Engine,
     error::{Code, Fault},
-    id::{CommandId, IdempotencyKey, Key, Seq, Token},
+    id::{CommandId, Key, Token},
     input::{Input, Record, Rows, Source, StoreOptions},
     lifecycle::{Action, Settled},
     output::{Command, Write},
-    row::FieldSet,
     sender::{Mark, News, Word},
     time::Instant,
 };
 
-use super::{STORE, answer, asked_for_one, cursor, follower, has, loaded, loaded_at, record, rows, settle, tab, tell};
+use super::{
+    STORE, answer, asked_for_one, begun, cursor, follower, has, loaded, loaded_at, record, rows, settle, tab, tell,
+};
 use crate::{
     page::{json, options, remote},
     row::{Fields, MapRow},
@@ -137,11 +138,8 @@ fn whether_the_server_has_a_create_is_said_by_what_is_asked_after_its_record_was
 
 /// A create whose answer was lost, where the app wants to be asked.
 fn undecided() -> Record<MapRow> {
-    let mut sync = Sync::new(Settled::New);
-    let (action, fields, first) = (Action::Create, FieldSet::first(4), Seq(1));
-    let mut attempt = Attempt::new(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
-    attempt.state = AttemptState::Disputed(Fault::new(Code::Uncertain, "its answer was lost"), Instant(0));
-    sync.in_flight = Some(attempt);
+    let lost = AttemptState::Disputed(Fault::new(Code::Uncertain, "its answer was lost"), Instant(0));
+    let sync = begun(Settled::New, Action::Create, lost);
     Record { row: MapRow::of(&[(0, 1)]), remote_key: None, ..record(Some(sync)) }
 }
 

@@ -1,19 +1,19 @@
 //! What tabs say to each other, and what each of them does about it.
 
 use concordia::engine::{
-    Attempt, AttemptState, Edit, Engine, Sync,
+    AttemptState, Engine,
     config::{HEARTBEAT, SILENCE},
     error::{Code, Fault, StorageFailure},
-    id::{CommandId, IdempotencyKey, Key, Seq, Token},
+    id::{CommandId, Key, Token},
     input::{Input, Others, Record, Source},
     lifecycle::{Action, Settled},
     output::{Command, Output, Say},
-    row::FieldSet,
     sender::{Mark, News, Word},
 };
 
 use super::{
-    NOW, STORE, answer, edit, follower, loaded_at, record, rows, sender, settle, tab, tell, the_item, written,
+    NOW, STORE, answer, begun, edit, follower, loaded_at, record, rows, sender, set, settle, tab, tell, the_item,
+    waiting, written,
 };
 use crate::{
     page::{json, options, remote},
@@ -119,12 +119,6 @@ fn a_flush_for_others_ends_with_the_lock() {
     let mut commands = tell(&mut engine, Input::Answered(request, json(201, remote("a", &[]))));
     commands.extend(tell(&mut engine, loaded_at(0, Vec::new())));
     assert!(!said(&commands).contains(&Say::Flushed), "{commands:?}");
-    // Nor does one begin in a tab that does not send.
-    let mut engine = follower(Vec::new());
-    say(&mut engine, Word::Flush);
-    tell(&mut engine, Input::Leads(STORE, true));
-    let commands = tell(&mut engine, loaded_at(0, Vec::new()));
-    assert!(!said(&commands).contains(&Say::Flushed), "{commands:?}");
 }
 
 #[test]
@@ -218,9 +212,7 @@ fn a_commit_that_has_notes_of_this_tab_but_not_their_item_is_not_all_there_is_to
 
 /// An edit of the first item, in notes that are written; whose they are, and their number.
 fn change(engine: &mut Engine<MapRow>, value: i64) -> (u64, u32) {
-    let item = the_item(engine);
-    let (row, fields) = (MapRow::of(&[(0, value)]), FieldSet::one(0));
-    tell(engine, Input::Update { item, row, fields, source: Source::State });
+    set(engine, 0, value);
     let (batch, notes) = written(&tell(engine, Input::TurnEnded));
     tell(engine, Input::Persisted(batch, Ok(())));
     let [notes] = &notes[..] else { panic!("not one list of notes: {notes:?}") };
@@ -231,9 +223,7 @@ fn change(engine: &mut Engine<MapRow>, value: i64) -> (u64, u32) {
 fn what_is_edited_here_stands_while_the_sender_takes_in_what_was_edited_before() {
     let mut engine = follower(vec![record(None)]);
     let first = change(&mut engine, 5);
-    let item = the_item(&engine);
-    let (row, fields) = (MapRow::of(&[(0, 6)]), FieldSet::one(0));
-    tell(&mut engine, Input::Update { item, row, fields, source: Source::State });
+    set(&mut engine, 0, 6);
     // In the turn of the second edit.
     let put = Record { row: MapRow::of(&[(0, 5)]), ..record(None) };
     let commands = say(&mut engine, Word::Committed(mark(1), Some(News { taken: vec![first], ..news(vec![put]) })));
@@ -247,9 +237,7 @@ fn what_is_edited_here_stands_while_the_sender_takes_in_what_was_edited_before()
 #[test]
 fn a_commit_that_has_notes_of_others_is_not_all_there_is_to_know_to_who_shows_them() {
     let mut writer = follower(vec![record(None)]);
-    let item = the_item(&writer);
-    let (row, fields) = (MapRow::of(&[(0, 5)]), FieldSet::one(0));
-    tell(&mut writer, Input::Update { item, row, fields, source: Source::State });
+    set(&mut writer, 0, 5);
     let (_, mut notes) = written(&tell(&mut writer, Input::TurnEnded));
     notes.iter_mut().for_each(|notes| notes.tab = 98);
     for (has_notes, is_taken) in [(true, true), (true, false), (false, true)] {
@@ -290,10 +278,7 @@ fn what_was_edited_and_removed_here_is_not_seen_again_after_another_tab_has_remo
     tell(&mut engine, Input::TurnEnded);
     let erased = vec![Key::new("k", false)];
     say(&mut engine, Word::Committed(mark(1), Some(News { erased, ..news(Vec::new()) })));
-    let mut sync = Sync::new(Settled::Awaited);
-    let (action, fields, first) = (Action::Update, FieldSet::one(0), Seq(1));
-    sync.pending = Some(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
-    let put = Record { row: MapRow::of(&[(0, 5)]), ..record(Some(sync)) };
+    let put = Record { row: MapRow::of(&[(0, 5)]), ..record(Some(waiting(Settled::Awaited, Action::Update))) };
     say(&mut engine, Word::Committed(mark(2), Some(News { taken: vec![edit], ..news(vec![put]) })));
     assert_eq!(shown(&engine), []);
 }
@@ -301,12 +286,8 @@ fn what_was_edited_and_removed_here_is_not_seen_again_after_another_tab_has_remo
 /// To give up an edit is no edit.
 #[test]
 fn what_is_gone_is_not_shown_again_because_its_edit_is_given_up_here() {
-    let mut sync = Sync::new(Settled::Existent);
-    let (action, fields, first) = (Action::Update, FieldSet::one(0), Seq(1));
-    let mut attempt = Attempt::new(Edit { action, fields, first, last: first, key: IdempotencyKey(1) });
-    attempt.state = AttemptState::Parked(Fault::new(Code::GoneRemotely, "it is gone"));
-    sync.in_flight = Some(attempt);
-    let mut engine = follower(vec![record(Some(sync))]);
+    let parked = AttemptState::Parked(Fault::new(Code::GoneRemotely, "it is gone"));
+    let mut engine = follower(vec![record(Some(begun(Settled::Existent, Action::Update, parked)))]);
     let item = the_item(&engine);
     tell(&mut engine, Input::Discard(item));
     tell(&mut engine, Input::TurnEnded);
